@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from statistics import fmean
 from typing import Any, NamedTuple
 
-from query.figures.drawing.labels import format_number, metric_label, property_label, score_phrase
+from query.figures.drawing.labels import format_number, format_range, metric_label, score_phrase
 from query.metrics import find_metric
+from query.report.label_findings import energy_findings, exposure_findings, probe_findings
 from query.report.views import DrawnSection, Version
 from query.tables.shared.scores import ERROR_NAME
 from zoo.terminal import plural
@@ -15,7 +16,6 @@ from zoo.terminal import plural
 Row = dict[str, Any]
 Rows = Sequence[Row]
 _NAMED = 6  # checks or models that a sentence names
-_SCORES = {"r2": "R²", "auc": "AUC"}
 _MODELS = {"all": "over all models", "cross-family": "without its own family"}
 
 
@@ -137,7 +137,7 @@ def _correlation(row: Row) -> str:
     if row["warning"]:
         return f"{rho} ({row['n_models']} models, too few to conclude)"
     low, high = row["spearman_low"], row["spearman_high"]
-    interval = "" if low is None else f", 95 % interval {_range(low, high)}"
+    interval = "" if low is None else f", 95 % interval {format_range(low, high)}"
     p = format_number(row["spearman_p"], 2)
     return f"{rho} (p = {p}{interval}, {row['n_models']} models)"
 
@@ -211,77 +211,6 @@ def _training_effect(rows: Rows) -> Iterator[str]:
         yield f"Of {every} with untrained twins, {more} than {twins}."
 
 
-def _energy_errors(rows: Rows) -> Iterator[str]:
-    """Name the model of the smallest error per atom, and those that it cannot be told from."""
-    by_model = {row["model_id"]: row for row in rows if row["mae_per_atom"] is not None}
-    if not by_model:
-        return
-    best = min(by_model.values(), key=lambda row: float(row["mae_per_atom"]))
-    low, high = best["low_per_atom"], best["high_per_atom"]
-    interval = "" if low is None else f" (95 % interval {_range(low, high)})"
-    n, every = best["n"], sum(row["model_id"] == best["model_id"] for row in rows)
-    of = f" of {every} systems" if every > n else ""
-    found = f"{format_number(best['mae_per_atom'])} eV/atom{interval}, n = {n}{of}"
-    if best["compared_with"] == "labels":
-        label = f"{property_label(best['property'])} of {best['source']}"
-        yield (
-            f"With composition taken out, {best['model_id']} is nearest to the {label}: its mean "
-            f"absolute error is {found}.{_undecided(best, by_model.values())}"
-        )
-        return
-    because = f": {best['source_reason']}" if best["source_reason"] else ""
-    yield (
-        f"There are no labels of energies, only predictions; {best['source']} stands for "
-        f"them{because}. With composition taken out, {best['model_id']} differs least from it: "
-        f"by {found}."
-    )
-
-
-def _probe(rows: Rows) -> Iterator[str]:
-    """Count the models whose vectors tell more of a label than the best baseline."""
-    found = [r for r in rows if r["kind"] == "model" and r["difference_low"] is not None]
-    if found:
-        best = max(found, key=lambda row: float(row["value"]))
-        better = sum(row["difference_low"] > 0 for row in found)
-        other = format_number(best["value"] - best["difference"])
-        label = property_label(best["property"])
-        yield (
-            f"The vectors of {better} of {len(found)} models tell more of {label} than the "
-            f"best baseline, beyond the interval of the difference. Those of {best['model_id']} "
-            f"tell the most: {_SCORES[best['score']]} {format_number(best['value'])} "
-            f"({best['best_baseline']}: {other})."
-        )
-
-
-def _exposure(rows: Rows) -> Iterator[str]:
-    """Count the models that have seen the dataset, may have, or of which nobody can tell."""
-    answers = [row["exposure"] for row in rows]
-    some = [f"{answers.count(key)} {words}" for key, words in _EXPOSED.items() if key in answers]
-    said = "; ".join(some) or "none is known to have seen these systems"
-    yield f"Of {plural(len(rows), 'trained model')}: {said}."
-
-
-_EXPOSED = {
-    "same-set": "trained on the set that these systems are taken from",
-    "may-overlap": "trained on sets that may overlap these systems",
-    "unknown": "of unknown training data",
-}
-
-
-def _undecided(best: Row, rows: Iterable[Row]) -> str:
-    """Return a sentence on the models whose errors lie within the interval of the best one's."""
-    least, high = best["mae_per_atom"], best["high_per_atom"]
-    names = [row["model_id"] for row in rows if high and least < row["mae_per_atom"] <= high]
-    if not names:
-        return ""
-    listed = ", ".join(names[:_NAMED]) + (", …" if len(names) > _NAMED else "")
-    return f" Within this interval, too: {listed}; nothing decides between them."
-
-
-def _range(low: float, high: float) -> str:
-    return f"{format_number(low, 2)} to {format_number(high, 2)}"
-
-
 # By the name of the figure; of the others there is nothing to say in a sentence.
 _SENTENCES: dict[str, Callable[[Rows], Iterator[str]]] = {
     "control_alignment": _control_alignment,
@@ -291,7 +220,7 @@ _SENTENCES: dict[str, Callable[[Rows], Iterator[str]]] = {
     "dimensions": _dimensions,
     "kinship": _kinship,
     "training_effect": _training_effect,
-    "energy_errors": _energy_errors,
-    "probe": _probe,
-    "exposure": _exposure,
+    "energy_errors": energy_findings,
+    "probe": probe_findings,
+    "exposure": exposure_findings,
 }

@@ -19,6 +19,16 @@ def format_number(value: float | None, digits: int = 3) -> str:
     return "undefined" if value is None else f"{value:.{digits}g}"
 
 
+def format_range(low: float, high: float) -> str:
+    """Return the ends of an interval as text.
+
+    Args:
+        low: The lower end.
+        high: The upper end.
+    """
+    return f"{format_number(low, 2)} to {format_number(high, 2)}"
+
+
 _ERRORS = {
     "_mae": "mean absolute error",
     "_rmse": "root mean square error",

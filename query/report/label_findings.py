@@ -1,0 +1,80 @@
+"""Sentences on labels and training: what energies, probes and exposure show."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from query.figures.drawing.labels import format_number, format_range, property_label
+from zoo.terminal import plural
+
+Row = Mapping[str, Any]
+_NAMED = 6  # models that a sentence names
+_SCORES = {"r2": "R²", "auc": "AUC"}
+
+
+def energy_findings(rows: Sequence[Row]) -> Iterator[str]:
+    """Name the model of the smallest error per atom, and those that it cannot be told from."""
+    by_model = {row["model_id"]: row for row in rows if row["mae_per_atom"] is not None}
+    if not by_model:
+        return
+    best = min(by_model.values(), key=lambda row: float(row["mae_per_atom"]))
+    low, high = best["low_per_atom"], best["high_per_atom"]
+    interval = "" if low is None else f" (95 % interval {format_range(low, high)})"
+    n, every = best["n"], sum(row["model_id"] == best["model_id"] for row in rows)
+    of = f" of {every} systems" if every > n else ""
+    found = f"{format_number(best['mae_per_atom'])} eV/atom{interval}, n = {n}{of}"
+    if best["compared_with"] == "labels":
+        label = f"{property_label(best['property'])} of {best['source']}"
+        yield (
+            f"With composition taken out, {best['model_id']} is nearest to the {label}: its mean "
+            f"absolute error is {found}.{_undecided(best, by_model.values())}"
+        )
+        return
+    because = f": {best['source_reason']}" if best["source_reason"] else ""
+    yield (
+        f"There are no labels of energies, only predictions; {best['source']} stands for "
+        f"them{because}. With composition taken out, {best['model_id']} differs least from it: "
+        f"by {found}."
+    )
+
+
+def probe_findings(rows: Sequence[Row]) -> Iterator[str]:
+    """Count the models whose vectors tell more of a label than the best baseline."""
+    found = [r for r in rows if r["kind"] == "model" and r["difference_low"] is not None]
+    if found:
+        best = max(found, key=lambda row: float(row["value"]))
+        better = sum(row["difference_low"] > 0 for row in found)
+        other = format_number(best["value"] - best["difference"])
+        label = property_label(best["property"])
+        yield (
+            f"The vectors of {better} of {len(found)} models tell more of {label} than the "
+            f"best baseline, beyond the interval of the difference. Those of {best['model_id']} "
+            f"tell the most: {_SCORES[best['score']]} {format_number(best['value'])} "
+            f"({best['best_baseline']}: {other})."
+        )
+
+
+def exposure_findings(rows: Sequence[Row]) -> Iterator[str]:
+    """Count the models that have seen the dataset, may have, or of which nobody can tell."""
+    answers = [row["exposure"] for row in rows]
+    some = [f"{answers.count(key)} {words}" for key, words in _EXPOSED.items() if key in answers]
+    said = "; ".join(some) or "none is known to have seen these systems"
+    yield f"Of {plural(len(rows), 'trained model')}: {said}."
+
+
+_EXPOSED = {
+    "same-set": "trained on the set that these systems are taken from",
+    "may-overlap": "trained on sets that may overlap these systems",
+    "unknown": "of unknown training data",
+}
+
+
+def _undecided(best: Row, rows: Iterable[Row]) -> str:
+    """Return a sentence on the models whose errors lie within the interval of the best one's."""
+    least, high = best["mae_per_atom"], best["high_per_atom"]
+    names = [row["model_id"] for row in rows if high and least < row["mae_per_atom"] <= high]
+    if not names:
+        return ""
+    listed = ", ".join(names[:_NAMED]) + (", …" if len(names) > _NAMED else "")
+    return f" Within this interval, too: {listed}; nothing decides between them."
