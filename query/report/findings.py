@@ -16,6 +16,8 @@ from zoo.terminal import plural
 Row = dict[str, Any]
 Rows = Sequence[Row]
 _NAMED = 6  # checks or models that a sentence names
+_CONTROLS = "control_alignment"  # the section of checks
+_DOUBT = "Where all is well, 1 dataset in 20 has such a check by chance. "  # see `p_least`
 _MODELS = {"all": "over all models", "cross-family": "without its own family"}
 
 
@@ -49,7 +51,7 @@ def find_sentences(drawn: Sequence[DrawnSection]) -> dict[str, list[Finding]]:
     return {dataset: sentences for dataset, sentences in found.items() if sentences}
 
 
-def failed_controls(drawn: Sequence[DrawnSection]) -> list[str]:
+def failed_controls(drawn: Sequence[DrawnSection]) -> list[Finding]:
     """Return a warning for each dataset on which a control does not give what it must.
 
     Args:
@@ -58,19 +60,40 @@ def failed_controls(drawn: Sequence[DrawnSection]) -> list[str]:
     Returns:
         The warnings, none if all controls hold.
     """
-    sections = [section for section in drawn if section.section.name == "control_alignment"]
     warnings = []
-    for section in sections:
-        for version, rows in _first_versions(section):
-            failed = [row for row in rows if not row["holds"]]
-            if failed:
-                named = [f"{r['control']} ({metric_label(r['metric'])})" for r in failed[:_NAMED]]
-                names = ", ".join(named) + (", …" if len(failed) > _NAMED else "")
-                warnings.append(
-                    f"On {_dataset(version)}, {len(failed)} of {len(rows)} checks of controls "
-                    f"fail. Do not trust the figures below before you know why: {names}."
-                )
+    for section in drawn:
+        if section.section.name == _CONTROLS:
+            for version, rows in _first_versions(section):
+                warnings += [Finding(_CONTROLS, text) for text in _alarm(_dataset(version), rows)]
     return warnings
+
+
+def _alarm(dataset: str, rows: Rows) -> Iterator[str]:
+    failed = [row for row in rows if not row["holds"]]
+    if failed:
+        names = "; ".join(map(_failure, failed[:_NAMED])) + ("; …" if len(failed) > _NAMED else "")
+        verb = "fails" if len(failed) == 1 else "fail"
+        first = failed[0]
+        lone = len(failed) == 1 and first["expected"] == "chance" and first["value"] is not None
+        yield (
+            f"On {dataset}, {len(failed)} of {len(rows)} checks of controls {verb}: {names}. "
+            f"{_DOUBT if lone else ''}Find out why before you trust the figures below."
+        )
+
+
+def _failure(row: Row) -> str:
+    """Return a check with its value and what it must be."""
+    check = f"{row['control']} ({metric_label(row['metric'])})"
+    if row["value"] is None:
+        return f"{check} is undefined"
+    value = f"{check} gives {format_number(row['value'])}"
+    if row["expected"] == "undefined":
+        return f"{value}, expected none"
+    if row["expected"] == "same":
+        return f"{value}, expected {format_number(row['itself'])}"
+    low, high = (format_number(row[name]) for name in ("chance_low", "chance_high"))
+    p, least = format_number(row["p_two_sided"], 2), format_number(row["p_least"], 2)
+    return f"{value}, expected chance, {low} to {high} (p = {p}, the limit is {least})"
 
 
 def _first_versions(section: DrawnSection) -> Iterator[tuple[Version, Rows]]:
@@ -92,11 +115,12 @@ def _nothing(rows: Rows) -> Iterator[str]:
 
 
 def _control_alignment(rows: Rows) -> Iterator[str]:
-    # If a check fails, `failed_controls` warns about it.
-    if rows and all(row["holds"] for row in rows):
+    holding = sum(row["holds"] for row in rows)
+    if rows:
         metrics = len({row["metric"] for row in rows})
         of = plural(len(rows) // metrics, "control"), plural(metrics, "metric")
-        yield f"All {len(rows)} checks hold: {', '.join(of)}."
+        every = f"All {holding}" if holding == len(rows) else f"{holding} of {len(rows)}"
+        yield f"{every} checks of controls hold: {', '.join(of)}."
 
 
 def _alignment_matrix(rows: Rows) -> Iterator[str]:
@@ -213,7 +237,7 @@ def _training_effect(rows: Rows) -> Iterator[str]:
 
 # By the name of the figure; of the others there is nothing to say in a sentence.
 _SENTENCES: dict[str, Callable[[Rows], Iterator[str]]] = {
-    "control_alignment": _control_alignment,
+    _CONTROLS: _control_alignment,
     "alignment_matrix": _alignment_matrix,
     "convergence": _convergence,
     "alignment_across_datasets": _alignment_across_datasets,

@@ -63,7 +63,7 @@ class Page:
 
     title: str
     facts: str
-    warnings: Sequence[str]
+    warnings: Sequence[Finding]
     findings: Mapping[str, Sequence[Finding]]
     sections: Sequence[DrawnSection]
     tables: Sequence[Table]
@@ -123,10 +123,10 @@ def render_page(page: Page) -> str:
 """
 
 
-def _warnings(warnings: Sequence[str]) -> str:
+def _warnings(warnings: Sequence[Finding]) -> str:
     if not warnings:
         return ""
-    lines = "".join(f"<p>{escape(line)}</p>" for line in warnings)
+    lines = "".join(f"<p>{_linked(warning)}</p>" for warning in warnings)
     return f'<div class="warning" role="alert">{lines}</div>\n'
 
 
@@ -134,7 +134,7 @@ def _findings(findings: Mapping[str, Sequence[Finding]]) -> str:
     if not findings:
         return ""
     lists = "".join(
-        f"<div><h3>On {escape(on)}</h3><ul>{''.join(map(_finding, lines))}</ul></div>"
+        f"<div><h3>On {escape(on)}</h3><ul>{_items(lines)}</ul></div>"
         for on, lines in findings.items()
     )
     return (
@@ -143,9 +143,12 @@ def _findings(findings: Mapping[str, Sequence[Finding]]) -> str:
     )
 
 
-def _finding(finding: Finding) -> str:
-    link = f'<a href="#{finding.section}">figure</a>'
-    return f"<li>{escape(finding.text)} {link}</li>"
+def _items(findings: Iterable[Finding]) -> str:
+    return "".join(f"<li>{_linked(finding)}</li>" for finding in findings)
+
+
+def _linked(finding: Finding) -> str:
+    return f'{escape(finding.text)} <a href="#{finding.section}">figure</a>'
 
 
 def _picker(page: Page) -> str:
@@ -176,12 +179,14 @@ def _section(drawn: DrawnSection) -> str:
 def _panel(views: Sequence[View]) -> str:
     """Return the versions of a figure, the first that can be drawn of them shown.
 
+    One of controls that fail comes before those that hold.
+
     If no version can be drawn, all for the same reason, the reason is given once.
     """
     reasons = {view.reason for view in views}
     if len(reasons) == 1 and None not in reasons:
         return f'<div class="panel">{_nothing(str(reasons.pop()))}</div>\n'
-    first = next((view for view in views if view.image is not None), views[0])
+    first = min(views, key=lambda view: (view.image is None, not view.alarming))
     shown = "".join(_view(view, hidden=view is not first) for view in views)
     return f'<div class="panel">\n{_switches(views, first)}{shown}</div>\n'
 

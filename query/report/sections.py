@@ -28,9 +28,10 @@ SECTIONS = (
         "Controls are artificial models for which the answer is known. Vectors that were rotated "
         "or scaled must give the same value as the original vectors with themselves. Shuffled or "
         "random vectors must give a value that chance explains. Constant vectors must give none. "
-        "If a control does not hold, something in the pipeline is wrong and no other figure "
-        "means anything. If all of them hold, this does not show that each model was run as its "
-        "authors intended.",
+        "If a control does not hold, something in the pipeline is probably wrong, and then no "
+        "other figure means anything. A value just beyond the limit of p may be chance: the limit "
+        "is such that one of all checks of a dataset fails in 5 % of cases where all is well. If "
+        "all controls hold, this does not show that each model was run as its authors intended.",
         [Panel("control_alignment", figures.control_alignment, per_dataset())],
     ),
     Section(

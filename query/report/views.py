@@ -107,6 +107,16 @@ class View:
         """The name of its files without their endings, "alignment_matrix-aflow-cka"."""
         return _UNSAFE.sub("_", "-".join([self.panel, *self.version.switches.values()]))
 
+    @property
+    def alarming(self) -> bool:
+        """Whether it shows a control that does not hold."""
+        table = None if self.image is None else self.image.answer.table
+        return (
+            table is not None
+            and "holds" in table.column_names
+            and False in table.column("holds").to_pylist()
+        )
+
 
 @dataclass(frozen=True)
 class DrawnSection:

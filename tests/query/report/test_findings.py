@@ -149,21 +149,59 @@ def test_without_labels_energies_are_differences() -> None:
     }
 
 
+SHUFFLED: dict[str, Any] = {
+    "control": "shuffled",
+    "metric": "cka",
+    "expected": "chance",
+    "holds": True,
+    "value": 0.0735,
+    "chance_low": 0.0756,
+    "chance_high": 0.0916,
+    "p_two_sided": 0.008,
+    "p_least": 0.00833,
+    "itself": 1.0,
+}
+
+
 def test_controls_hold_or_are_a_warning() -> None:
-    rows = [
-        {"control": control, "metric": "cka", "holds": True} for control in ("rotated", "shuffled")
-    ]
+    rows = [{**SHUFFLED, "control": "rotated", "expected": "same"}, {**SHUFFLED}]
     assert sentences(drawn("control_alignment", rows)) == {
-        "crystals": ["All 2 checks hold: 2 controls, 1 metric."]
+        "crystals": ["All 2 checks of controls hold: 2 controls, 1 metric."]
     }
     assert failed_controls([drawn("control_alignment", rows)]) == []
     rows[1]["holds"] = False
-    assert sentences(drawn("control_alignment", rows)) == {}
-    assert failed_controls([drawn("control_alignment", rows, "molecules")]) == [
-        "On molecules, 1 of 2 checks of controls fail. "
-        "Do not trust the figures below before you know why: "
-        "shuffled (CKA)."
-    ]
+    section = drawn("control_alignment", rows, "molecules")
+    assert sentences(section) == {
+        "molecules": ["1 of 2 checks of controls hold: 2 controls, 1 metric."]
+    }
+    (warning,) = failed_controls([section])
+    assert warning.section == "control_alignment"
+    assert warning.text == (
+        "On molecules, 1 of 2 checks of controls fails: shuffled (CKA) gives 0.0735, expected "
+        "chance, 0.0756 to 0.0916 (p = 0.008, the limit is 0.0083). Where all is well, 1 dataset "
+        "in 20 has such a check by chance. Find out why before you trust the figures below."
+    )
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({"expected": "same", "value": 0.5}, "shuffled (CKA) gives 0.5, expected 1."),
+        ({"expected": "undefined"}, "shuffled (CKA) gives 0.0735, expected none."),
+        ({"value": None}, "shuffled (CKA) is undefined."),
+    ],
+)
+def test_a_warning_says_what_was_expected(changed: dict[str, Any], words: str) -> None:
+    rows = [{**SHUFFLED, "holds": False, **changed}]
+    (warning,) = failed_controls([drawn("control_alignment", rows)])
+    assert f"On crystals, 1 of 1 checks of controls fails: {words}" in warning.text
+    assert "by chance" not in warning.text
+
+
+def test_controls_that_fail_are_shown_first() -> None:
+    rows: list[Rows] = [[SHUFFLED], [{**SHUFFLED, "holds": False}]]
+    held, failed = (drawn("control_alignment", each).panels[0][0] for each in rows)
+    assert (held.alarming, failed.alarming) == (False, True)
 
 
 def test_two_datasets_are_named() -> None:
