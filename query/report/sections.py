@@ -222,12 +222,13 @@ SECTIONS = (
         "exposure",
         "Were the models trained on these systems?",
         "What public records say of each model's training sets and of this dataset: that it was "
-        "trained on the set that the dataset is taken from, on one with a source in common, on a "
-        "set from which this part was held out, or on nothing that is known to have such systems. "
-        "Where nobody has said what a model was trained on, the answer is unknown, never no. "
-        "Point at a mark for the reason and its source. Names of sets are compared, not systems: "
-        "an overlap need not hold any of these systems, and 'none known' is no proof that it "
-        "holds none.",
+        "trained on the set that the dataset is taken from, on one with a source in common, or on "
+        "a set from which this part was held out. Sets of the same kind of matter that nobody has "
+        "compared with the dataset may overlap with it, too; only other kinds of data, such as "
+        "text, cannot. Where nobody has said what a model was trained on, or where the dataset "
+        "comes from, the answer is unknown, never no. Point at a mark for the reason and its "
+        "source. Names of sets are compared, not systems: an overlap need not hold any of these "
+        "systems.",
         [Panel("exposure", figures.exposure, per_dataset())],
     ),
     Section(

@@ -22,6 +22,10 @@ SAME, HELD_OUT, OVERLAP, UNKNOWN, NONE_KNOWN, UNTRAINED = (
     "none-known",
     "untrained",
 )
+# How reasons begin of which there are two kinds: a dataset, not a model, of which nobody tells;
+# and matter of one kind on both sides, which nobody compared.
+NO_ORIGIN = "no record says what {} is taken from"
+NOT_COMPARED = "no record says that "
 _NAMED = 3  # sets that a reason names
 _STRENGTH = (SAME, HELD_OUT, OVERLAP, UNKNOWN, NONE_KNOWN)  # of a model's sets, the first decides
 
@@ -93,7 +97,7 @@ def _find(sets: list[str] | None, dataset: str) -> _Finding:
         return _Finding(UNTRAINED, None, "it was trained on nothing")
     known = known_datasets().get(dataset)
     if known is None:
-        return _Finding(UNKNOWN, None, f"no record says what {dataset} is taken from")
+        return _Finding(UNKNOWN, None, NO_ORIGIN.format(dataset))
     findings = [_compare(name, known) for name in sets]
     decides = min(findings, key=lambda finding: _STRENGTH.index(finding.exposure))
     if decides.exposure != NONE_KNOWN:
@@ -165,7 +169,7 @@ def _explain_nothing(sets: Sequence[str], dataset: KnownDataset) -> str:
         return f"its sets hold {' and '.join(kinds)}, and {dataset.name} holds {matter}"
     named = " or ".join(alike[:_NAMED]) + (" or others" if len(alike) > _NAMED else "")
     return (
-        f"no record says that {named} has systems of {dataset.name}, and none excludes it: "
+        f"{NOT_COMPARED}{named} has systems of {dataset.name}, and none excludes it: "
         f"there are {matter} in both"
     )
 

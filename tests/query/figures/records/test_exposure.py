@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from query.figures import NothingToDraw, exposure
+from query.figures.records.exposure import classify
 from query.report.findings import find_sentences
 from tests.query.figures.scene import layers, overlapping, written
 from tests.query.report.test_findings import drawn
@@ -14,11 +15,13 @@ from tests.vectors import put
 
 Connection = duckdb.DuckDBPyConnection
 TRAINED_ON = {
-    "alpha-0": (["MPtrj", "sAlex"], "held-out part of it", "sAlex"),
-    "alpha-1": (["OMat24"], "may overlap", "OMat24"),
-    "alpha-2": (None, "unknown", None),
-    "beta-0": (["MPtrj"], "none known", None),
+    "alpha-0": (["MPtrj", "sAlex"], "held out: part of the set", "sAlex"),
+    "alpha-1": (["OMat24"], "may overlap: source in common", "OMat24"),
+    "alpha-2": (None, "unknown: training data", None),
+    "beta-0": (["MPtrj"], "may overlap: nobody checked", None),
 }
+
+ORDER = ["alpha-1", "beta-0", "alpha-2", "alpha-0"]  # from the worst news to the best
 
 
 def test_a_mark_is_an_answer(own: Connection) -> None:
@@ -37,13 +40,41 @@ def test_a_mark_is_an_answer(own: Connection) -> None:
         assert (row["answer"], row.get("training_set")) == (answer, training_set)
         assert row["reason"]
     assert {row["training_set"] for row in names.rows} == {"sAlex", "OMat24"}
-    answers = ["may overlap", "unknown", "held-out part of it", "none known"]
-    assert marks.encoding["x"]["sort"] == answers and {*answers, "OMat24"} <= written(chart)
+    assert marks.encoding["x"]["sort"] == [TRAINED_ON[name][1] for name in ORDER]
+    heads = [TRAINED_ON[name][1].replace(": ", " ") for name in ORDER]
+    assert {*heads, "OMat24"} <= written(chart)
     assert overlapping(chart) == []
     (sentence,) = find_sentences([drawn("exposure", chart.answer.rows)])["crystals"]
     assert sentence.text == (
-        "Of 4 trained models: 1 trained on sets that may overlap these systems; "
-        "1 of unknown training data."
+        "Of 4 trained models: 1 trained on sets that have a source in common with these systems; "
+        "1 may have seen these systems (sets of the same kind of matter, and no record of whether "
+        "they overlap); 1 of unknown training data; 1 trained on the set, but not on this part of "
+        "it."
+    )
+
+
+def test_other_data_is_not_taken_for_what_nobody_checked(own: Connection) -> None:
+    own.execute("INSERT INTO datasets SELECT * REPLACE ('g2' AS dataset) FROM datasets LIMIT 1")
+    for model, sets in {"alpha-0": ["PCQM4M_G25_N4"], "beta-0": ["MPtrj"]}.items():
+        own.execute("UPDATE models SET training_sets = ? WHERE model_id = ?", [sets, model])
+        put(own, model, ["g2/0", "g2/1"], np.eye(2, 8))
+    rows = exposure(own, "g2").answer.rows
+    assert {row["exposure"] for row in rows} == {"none-known"}
+    assert [classify(row) for row in rows] == ["not-checked", "other-data"]
+    (sentence,) = find_sentences([drawn("exposure", rows)])["crystals"]
+    assert "1 may have seen these systems" in sentence.text
+    assert sentence.text.endswith(
+        "1 trained on other kinds of data only, such as text or other matter."
+    )
+
+
+def test_an_unknown_dataset_is_not_unknown_training_data(large: Connection) -> None:
+    rows = exposure(large, "crystals").answer.rows
+    assert {(row["exposure"], classify(row)) for row in rows} == {("unknown", "no-source")}
+    (sentence,) = find_sentences([drawn("exposure", rows)])["crystals"]
+    assert sentence.text == (
+        "Of 60 trained models: 60 of unknown overlap (no record says what these systems are taken "
+        "from)."
     )
 
 
