@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from query.figures.drawing.labels import format_number, format_range, property_label
 from query.figures.records.exposure import NO_SOURCE, NOT_CHECKED, OTHER_DATA, classify
 from zoo.terminal import plural
 
-Row = Mapping[str, Any]
+Row = dict[str, Any]
 _NAMED = 6  # models that a sentence names
 _SCORES = {"r2": "R²", "auc": "AUC"}
 

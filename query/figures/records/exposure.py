@@ -111,6 +111,7 @@ def _draw(rows: Sequence[Row]) -> Any:
             ticks=False,
             labelLimit=_COLUMN,
             labelExpr=_LINES,
+            labelPadding=16,  # room for the second line, which Vega writes below the first
         ),
     )
     y = row_axis([row["row_of"] for row in rows])
