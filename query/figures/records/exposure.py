@@ -98,22 +98,7 @@ def _draw(rows: Sequence[Row]) -> Any:
     found = {row["answer"] for row in rows}
     looks = {words: look for words, look in _ANSWERS.values() if words in found}
     kinds = encode_kinds("answer", looks, legend=False)  # the columns say the same
-    x = alt.X(
-        field="answer",
-        type="nominal",
-        title=None,
-        sort=list(looks),
-        scale=alt.Scale(domain=list(looks)),
-        axis=alt.Axis(
-            labelAngle=0,
-            orient="top",
-            domain=False,
-            ticks=False,
-            labelLimit=_COLUMN,
-            labelExpr=_LINES,
-            labelPadding=16,  # room for the second line, which Vega writes below the first
-        ),
-    )
+    x = _answers(list(looks))
     y = row_axis([row["row_of"] for row in rows])
     opacity = fade_unless(picked("row_of"))
     data = inline(rows, ("row_of", *_TITLES))
@@ -141,4 +126,24 @@ def _draw(rows: Sequence[Row]) -> Any:
         ),
         width=_COLUMN * len(looks),
         height=alt.Step(_ROW),
+    )
+
+
+def _answers(names: Sequence[str]) -> alt.X:
+    """Return the encoding of answers, each in two lines above its column."""
+    return alt.X(
+        field="answer",
+        type="nominal",
+        title=None,
+        sort=list(names),
+        scale=alt.Scale(domain=list(names)),
+        axis=alt.Axis(
+            labelAngle=0,
+            orient="top",
+            domain=False,
+            ticks=False,
+            labelLimit=_COLUMN,
+            labelExpr=_LINES,
+            labelPadding=16,  # room for the second line, which Vega writes below the first
+        ),
     )
