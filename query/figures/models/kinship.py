@@ -30,6 +30,7 @@ _SPREAD = 0.52  # of a strip, how wide its points are spread
 _MIDDLE = 0.07  # of a strip, by which the points stand below its middle, and so below its words
 _MEAN = 0.46  # of a strip, by which the mean stands below its middle
 _P = "p cannot be below"  # in a warning that tells how small p can be
+_LEAST = 5  # pairs that have an interval; random parts of fewer only find their ends again
 _SHOWN = 3  # names of training sets in a tooltip
 _TITLES = {
     "model_a": "model",
@@ -121,10 +122,13 @@ def _draw(rows: Sequence[Row], relations: Sequence[str], title: str, kinds: Kind
         words.append(word(test, 0, _STRIP * place + _WORDS, dx=6))
     cloud = Cloud(x, y, ("value", "relation", "aside"), _TITLES, {"yOffset": aside})
     columns = [*_MEANS, "aside"]
-    middles = alt.Chart(inline(means, columns)).encode(y=y, yOffset=aside)
+    middles, lines = (
+        alt.Chart(inline(some, columns)).encode(y=y, yOffset=aside)
+        for some in (means, [row for row in means if row["low"] is not None])
+    )
     layers = [
         *draw_pairs(points, cloud, kinds, zooming=False),
-        middles.mark_rule(style="ink", strokeWidth=2).encode(
+        lines.mark_rule(style="ink", strokeWidth=2).encode(
             x=alt.X("low:Q"), x2=alt.X2(field="high")
         ),
         middles.mark_point(style="ink", shape="diamond", filled=True, size=80).encode(
@@ -137,12 +141,15 @@ def _draw(rows: Sequence[Row], relations: Sequence[str], title: str, kinds: Kind
 
 def _notes(rows: Sequence[Row]) -> list[str]:
     """Return what diamonds are, what limits the test, and how many models were left out."""
-    means = [row for row in rows if row["mean"] is not None]
-    lacking = any(row["low"] is None for row in means)
-    some = ", where there are models enough for one" if lacking else ""
+    means = {row["relation"]: row for row in rows if row["mean"] is not None}
+    lacking = any(_ends(row)[0] is None for row in means.values())
+    some = ", where there are models and pairs enough for one" if lacking else ""
     words = [f"Diamonds: the mean of each relation, with its 95 % interval{some}."]
-    limits = {part for row in means for part in (row["warning"] or "").split("; ") if _P in part}
-    words += [f"{limit[0].upper()}{limit[1:]}." for limit in sorted(limits)]
+    for relation, row in means.items():
+        for part in (row["warning"] or "").split("; "):
+            if _P in part:
+                label = _LABELS[relation]
+                words.append(f"{label[0].upper()}{label[1:]}: {part}.")
     left_out = next((row["n_models"] for row in rows if row["relation"] not in _LABELS), 0)
     if left_out:
         words.append(
@@ -170,10 +177,15 @@ def _name_sets(sets: Sequence[str]) -> str | None:
 
 
 def _mean(row: Row) -> Row:
-    """Return the mean of a relation, with an interval of no length if it has none."""
-    low, high = (row["mean"] if row[side] is None else row[side] for side in ("low", "high"))
+    """Return the mean of a relation, with its interval if it has one."""
+    low, high = _ends(row)
     place = {"relation": _LABELS[row["relation"]], "value": row["mean"], "aside": _MEAN}
     return row | place | {"low": low, "high": high}
+
+
+def _ends(row: Row) -> tuple[float | None, float | None]:
+    """Return the interval of a mean, none of a few pairs."""
+    return (row["low"], row["high"]) if row["n_pairs"] >= _LEAST else (None, None)
 
 
 def _describe(row: Row, baseline: str) -> str:

@@ -109,6 +109,30 @@ def test_a_point_is_a_pair(large: Connection) -> None:
     assert overlapping(chart) == []
 
 
+def test_the_limit_of_p_names_its_relation_and_few_pairs_have_no_interval(
+    trained: Connection,
+) -> None:
+    for model, sets in {"alpha-1": ["S22"], "beta-0": ["PDB"], "alpha-2": ["QM9"]}.items():
+        trained.execute("UPDATE models SET training_sets = ? WHERE model_id = ?", [sets, model])
+    chart = kinship(trained, "crystals", metric="cka")
+    rows = {row["relation"]: row for row in chart.answer.rows}
+    limited = {
+        relation.replace("-", " ")
+        for relation, row in rows.items()
+        if "p cannot be below" in (row["warning"] or "")
+    }
+    notes = [note for note in chart.to_dict()["usermeta"]["notes"] if "p cannot be below" in note]
+    assert {note.split(": with these 6 models")[0].lower() for note in notes} == limited != set()
+    means = {row["relation"]: row for row in layers(chart, "point")[-1].rows}
+    lines = {row["relation"] for row in layers(chart, "rule")[-1].rows}
+    for relation, row in rows.items():
+        name = relation.replace("-", " ")
+        if name in means:
+            known = row["low"] is not None and row["n_pairs"] >= 5
+            assert (name in lines, "low" in means[name]) == (known, known)
+    assert 0 < len(lines) < len(means)
+
+
 def test_untrained_models_have_no_relations(own: Connection) -> None:
     own.execute("UPDATE models SET training_sets = NULL")
     with pytest.raises(
