@@ -4,8 +4,8 @@
 for (const heading of document.querySelectorAll("th.bars")) {
   for (const row of heading.closest("table").tBodies[0].rows) {
     const cell = row.cells[heading.cellIndex];
-    const value = Number(cell.textContent);
-    if (Number.isNaN(value)) continue; // undefined
+    const value = valueOf(row, heading.cellIndex);
+    if (typeof value !== "number") continue; // undefined
     const [bar, text] = ["meter", "span"].map((name) => document.createElement(name));
     bar.value = value;
     bar.setAttribute("aria-hidden", "true"); // the number says it
@@ -22,10 +22,17 @@ for (const table of document.querySelectorAll(".cards table")) {
   for (const row of table.tBodies[0].rows) [...row.cells].forEach((cell, i) => { cell.dataset.label = names[i]; });
 }
 
-const wider = new ResizeObserver((entries) => {
-  for (const { target } of entries) target.classList.toggle("wider", target.scrollWidth > target.clientWidth + 1);
-});
-for (const table of document.querySelectorAll(".table")) wider.observe(table);
+/** Say where columns or rows of a table are out of sight. */
+function markHidden(table) {
+  const below = table.scrollHeight - table.clientHeight - table.scrollTop;
+  table.classList.toggle("wider", table.scrollWidth > table.clientWidth + 1);
+  table.classList.toggle("taller", below > 24); // px, less than a row
+}
+const sizes = new ResizeObserver((entries) => entries.forEach(({ target }) => markHidden(target)));
+for (const table of document.querySelectorAll(".table")) {
+  sizes.observe(table);
+  table.addEventListener("scroll", () => markHidden(table));
+}
 
 for (const input of document.querySelectorAll("input[data-filters]")) {
   const rows = [...document.getElementById(input.dataset.filters).tBodies[0].rows];
@@ -36,7 +43,9 @@ for (const input of document.querySelectorAll("input[data-filters]")) {
       const text = row.textContent.toLowerCase();
       row.hidden = !words.every((word) => text.includes(word));
     }
-    counts.textContent = `${rows.filter((row) => !row.hidden).length} of ${rows.length}`;
+    const count = rows.filter((row) => !row.hidden).length;
+    counts.textContent = count ? `${count} of ${rows.length}` : `nothing here has “${input.value.trim()}”`;
+    rows[0].closest(".table").hidden = count === 0;
   });
 }
 
