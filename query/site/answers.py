@@ -1,4 +1,4 @@
-"""What a page says first, in sentences: how alike two models are, and which are most alike."""
+"""What the page of a pair says first, in sentences: how alike two models are on each dataset."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 from query.figures.drawing.labels import metric_label
 from query.site.results import METRICS, Results
-from query.site.words import KINDS, fixed, ordinal, pair_of
+from query.site.words import KINDS, fixed, ordinal, p_equals, pair_of
 
 Row = dict[str, Any]
 _ORDER = {kind: place for place, kind in enumerate(KINDS)}
@@ -42,43 +42,10 @@ class Answers:
             results: What the site shows.
         """
         self._models = results.models
-        self._alignments = results.alignments
         self._values: dict[_Class, list[float]] = defaultdict(list)
         for row in results.alignments.values():
             if row["model_a"] != row["model_b"] and row["value"] is not None:
                 insort(self._values[self._class(row)], -row["value"])
-
-    def most_alike(self, dataset: str) -> Row | None:
-        """Return the alignment of the trained models of two families that are most alike.
-
-        Args:
-            dataset: The dataset.
-
-        Returns:
-            Of the first of METRICS, None if no two families can be compared.
-        """
-        trained = [
-            row
-            for (on, metric, _), row in self._alignments.items()
-            if (on, metric) == (dataset, METRICS[0]) and row["value"] is not None
-            if self._class(row)[-1] == ("model", "model") and self._is_across(row)
-        ]
-        return max(trained, key=lambda row: float(row["value"]), default=None)
-
-    def headline(self, row: Row) -> str:
-        """Return what `most_alike` found, as the rest of a sentence that names the models.
-
-        It has no p, which is that of one pair and not of the best of many.
-
-        Args:
-            row: Its alignment.
-        """
-        return f"{_value(row)}{_interval(row)}{_chance(row)}, over {row['n']:,} systems"
-
-    def _is_across(self, row: Row) -> bool:
-        """Return whether an alignment is of models of two families."""
-        a, b = (self._models[row[name]]["family"] for name in ("model_a", "model_b"))
-        return bool(a != b)
 
     def on_each_dataset(self, rows: list[Row]) -> list[Answer]:
         """Return what is said of a pair, a sentence per dataset.
@@ -98,7 +65,7 @@ class Answers:
             reason = f"{name} is undefined ({first['reason']})"
             return Answer(dataset, "cannot be compared", "; ".join([reason, *self._more(others)]))
         details = f"{_value(first)}{_interval(first)}{_chance(first)}{_p(first)}, "
-        details += f"over {first['n']:,} systems{self._place(first)}"
+        details += f"over {first['n']:,} systems{self._place(first)}{_warning(first)}"
         return Answer(dataset, _verdict(first), "; ".join([details, *self._more(others)]))
 
     def _more(self, rows: list[Row]) -> list[str]:
@@ -148,8 +115,13 @@ def _interval(row: Row) -> str:
 def _chance(row: Row) -> str:
     if row["p_value"] is None:
         return ""
-    return f", where systems paired at random give {fixed(row['null_mean'])}"
+    above = "" if row["calibrated"] is None else f", {fixed(row['calibrated'])} above chance"
+    return f"{above}, where systems paired at random give {fixed(row['null_mean'])}"
 
 
 def _p(row: Row) -> str:
-    return "" if row["p_value"] is None else f" (p = {fixed(row['p_value'])})"
+    return "" if row["p_value"] is None else f" ({p_equals(row['p_value'])})"
+
+
+def _warning(row: Row) -> str:
+    return f" (warning: {row['warning']})" if row["warning"] else ""

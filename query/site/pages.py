@@ -3,28 +3,35 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
-from collections.abc import Container, Iterator, Mapping
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import version
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 
 from query.assets import structure_html
-from query.figures.drawing.labels import format_number, metric_label, score_label
+from query.figures.drawing.labels import (
+    format_number,
+    method_label,
+    metric_label,
+    score_label,
+)
 from query.report.page import GENERATOR
 from query.site import addresses
 from query.site.answers import Answers
+from query.site.headlines import find_headline
 from query.site.results import METRICS, Results
-from query.site.words import KINDS, fixed
+from query.site.words import KINDS, fixed, is_least, p_text
 
 TEMPLATES = Path(__file__).parent / "templates"
 Row = dict[str, Any]
 _ABOUT = {
     "descriptor": " (rules, nothing learned)",
     "twin": " (the same networks, their weights drawn at random)",
-    "control": " (such as random vectors)",
+    "control": " (such as random vectors, and a descriptor with copies that must see the same)",
 }
 _GROUPS = {
     "Trained models and descriptors": ("model", "descriptor"),
@@ -61,8 +68,8 @@ def render_pages(
         return path, _IMPLIED.sub("", html)
 
     answers = Answers(results)
-    heads = {row["dataset"]: answers.most_alike(row["dataset"]) for row in results.datasets}
-    environment.globals |= {"heads": heads, "headline": answers.headline}
+    heads = {row["dataset"]: find_headline(results, row["dataset"]) for row in results.datasets}
+    environment.globals["heads"] = heads
     families = sorted({model["family"] for model in results.models.values()})
     overview = _overview(results, figures)
     counts = {"families": families, "kind_counts": _count_kinds(results)}
@@ -85,9 +92,9 @@ def render_pages(
     pairs = results.pairs()
     for (a, b), rows in pairs.items():
         pair = {"a": results.models[a], "b": results.models[b], "rows": rows}
-        of_twins = _pairs_of_twins(results, pairs, a, b)
+        pair["of_twins"] = _rows_of_twins(results, pairs, a, b)
         said = answers.on_each_dataset(rows)
-        yield page(addresses.pair_page(a, b), "pair.html", **pair, said=said, of_twins=of_twins)
+        yield page(addresses.pair_page(a, b), "pair.html", **pair, said=said)
 
 
 def _overview(results: Results, figures: dict[str, list[Row]]) -> Row:
@@ -109,16 +116,24 @@ def _count_kinds(results: Results) -> str:
     return f"{', '.join(first)} and {last}" if first else last
 
 
-def _pairs_of_twins(
-    results: Results, known: Container[tuple[str, str]], a: str, b: str
-) -> list[tuple[str, str]]:
-    """Return the known pairs of two models in which a twin takes the place of one or both."""
+def _rows_of_twins(
+    results: Results, known: Mapping[tuple[str, str], list[Row]], a: str, b: str
+) -> dict[tuple[str, str], list[Row]]:
+    """Return alignments in which an untrained twin takes the place of one model or both.
+
+    Returns:
+        By dataset and metric, rows of `alignment_matrix` with `twins`, the names of the twins.
+    """
     twins: dict[str | None, list[str]] = {}
     for model_id, model in results.models.items():
         twins.setdefault(model["untrained_of"], []).append(model_id)
     of_a, of_b = ([model, *twins.get(model, [])] for model in (a, b))
-    pairs = [(x, y) for x in of_a for y in of_b if (x, y) != (a, b)]
-    return [pair for pair in pairs if pair in known or pair[::-1] in known]
+    found: dict[tuple[str, str], list[Row]] = defaultdict(list)
+    for names in product(of_a, of_b):
+        others = [name for name in names if name not in (a, b)]
+        for row in known.get((min(names), max(names)), ()) if others else ():
+            found[row["dataset"], row["metric"]].append(row | {"twins": " and ".join(others)})
+    return dict(found)
 
 
 def _about_model(results: Results, model: Row) -> Row:
@@ -144,11 +159,34 @@ def _grouped(results: Results, model: str, dataset: str) -> list[Row]:
     groups = [
         {
             "title": title,
-            "rows": [row for row in neighbors if results.models[row["other"]]["kind"] in kinds],
+            "rows": _join_copies(
+                results, [row for row in neighbors if results.models[row["other"]]["kind"] in kinds]
+            ),
         }
         for title, kinds in _GROUPS.items()
     ]
     return [group for group in groups if group["rows"]]
+
+
+def _join_copies(results: Results, rows: Sequence[Row]) -> list[Row]:
+    """Return a row per model, and one of all models of a family that have the same values.
+
+    Returns:
+        The rows with `names`, the models of each.
+    """
+    found: dict[tuple[Any, ...], Row] = {}
+    for row in rows:
+        values = [row[metric]["value"] for metric in METRICS]
+        family = results.models[row["other"]]["family"]
+        same = (family, row[METRICS[0]]["n"], *(value and round(value, 6) for value in values))
+        kept = found.setdefault(row["other"] if None in values else same, row | {"names": []})
+        kept["names"].append(row["other"])
+    return list(found.values())
+
+
+def _weights_license(model: Row) -> str:
+    """Return the license of a model's weights: none of what has no weights."""
+    return "none: no weights" if model["parameters"] == 0 else str(model["license_weights"])
 
 
 def _environment(results: Results, title: str) -> Environment:
@@ -164,12 +202,16 @@ def _environment(results: Results, title: str) -> Environment:
     environment.filters["metric"] = metric_label
     environment.filters["slug"] = addresses.slug
     environment.filters["fixed"] = fixed
+    environment.filters["p"] = p_text
+    environment.filters["method"] = method_label
+    environment.tests["least"] = is_least
     environment.filters["number"] = lambda value: "" if value is None else format_number(value)
     environment.globals |= {
         "site": title,
         "metrics": METRICS,
         "results": results,
         "kinds": KINDS,
+        "weights_license": _weights_license,
         "generator": GENERATOR,
         "structure_html": structure_html(),
         "version": version("matterzoo"),

@@ -15,7 +15,9 @@ import pyarrow as pa
 from query.statements import ask
 
 METRICS = ("cknna", "cka")  # by neighbors, and by all distances
-_SUBSAMPLES = 20  # of which intervals are; they take half as long again as values and nulls
+_SUBSAMPLES = (
+    20  # of which intervals are, as in the figures; half as long again as values and nulls
+)
 Row = dict[str, Any]
 
 _DATASETS = """
@@ -114,7 +116,7 @@ def list_parts() -> list[tuple[str, str]]:
     ]
     return [
         *(("alignments", sql) for sql in alignments),
-        ("dimensions", "FROM dimensions($dataset)"),
+        ("dimensions", f"FROM dimensions($dataset, subsamples := {_SUBSAMPLES})"),
         ("exposure", "FROM exposure($dataset)"),
     ]
 

@@ -9,6 +9,35 @@ KINDS = {
     "control": "control",
 }
 
+_LEAST_P = 1 / 101  # that the 100 random pairings of `alignment_matrix` can give
+
+
+def p_equals(value: float) -> str:
+    """Return "p = 0.040", or "p ≤ 0.010" if no random pairing agrees as well.
+
+    Args:
+        value: The p-value.
+    """
+    return f"p {'' if is_least(value) else '= '}{p_text(value)}"
+
+
+def p_text(value: float | None) -> str:
+    """Return a p-value with three decimals, "≤ 0.010" if no random pairing agrees as well.
+
+    Args:
+        value: The p-value; None is an empty text.
+    """
+    return f"≤ {fixed(value)}" if is_least(value) else fixed(value)
+
+
+def is_least(value: float | None) -> bool:
+    """Return whether a p-value is the smallest that can be found.
+
+    Args:
+        value: The p-value, None if it is undefined.
+    """
+    return value is not None and value <= _LEAST_P + 1e-9
+
 
 def fixed(value: float | None) -> str:
     """Return a value with three decimals, so that those of a column stand below each other.

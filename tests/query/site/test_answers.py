@@ -2,31 +2,17 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
 import duckdb
-import pyarrow as pa
-import pytest
 
 import query
 from query.site.answers import Answer, Answers
-from query.site.results import Results, list_parts, read_part, read_results
-from query.site.words import fixed, ordinal, pair_of
-from query.statements import keep_answers
+from query.site.results import Results
+from query.site.words import fixed, ordinal, p_equals, p_text, pair_of
 from tests.query.report.conftest import store_path  # noqa: F401
-
-DATASETS = ["crystals", "molecules"]
-
-
-@pytest.fixture(scope="module")
-def results(store_path: Path) -> Results:  # noqa: F811
-    with query.connect(store_path) as connection, keep_answers():
-        parts: dict[str, list[pa.Table]] = defaultdict(list)
-        for name, sql in list_parts():
-            parts[name] += [read_part(connection, sql, dataset) for dataset in DATASETS]
-        return read_results(connection, DATASETS, parts)
+from tests.query.site.conftest import DATASETS
 
 
 def answer(results: Results, a: str, b: str) -> Answer:
@@ -61,23 +47,11 @@ def test_numbers_are_those_of_sql(results: Results, store_path: Path) -> None:  
     assert found.verdict == "are more alike than by chance"
     assert found.details == (
         f"CKNNA is {fixed(cknna['value'])} (95 % interval {fixed(cknna['low'])} to "
-        f"{fixed(cknna['high'])}), where systems paired at random give "
-        f"{fixed(cknna['null_mean'])} (p = {fixed(cknna['p_value'])}), over 60 systems, the "
-        f"{by_cknna}most alike of 15 pairs of trained models; CKA is {fixed(cka['value'])} "
-        f"(p = {fixed(cka['p_value'])}), the {by_cka}most alike"
+        f"{fixed(cknna['high'])}), {fixed(cknna['calibrated'])} above chance, where systems "
+        f"paired at random give {fixed(cknna['null_mean'])} (p ≤ 0.010), over 60 systems, the "
+        f"{by_cknna}most alike of 15 pairs of trained models (warning: {cknna['warning']}); "
+        f"CKA is {fixed(cka['value'])} (p ≤ 0.010), the {by_cka}most alike"
     )
-
-
-def test_the_most_alike_are_of_two_families(results: Results) -> None:
-    answers = Answers(results)
-    found = answers.most_alike("crystals")
-    pairs = [(f"alpha-{i}", f"beta-{j}") for i in range(3) for j in range(3)]
-    values = {pair: results.alignments["crystals", "cknna", pair]["value"] for pair in pairs}
-    best = max(values, key=lambda pair: values[pair])
-    assert found is not None and (found["model_a"], found["model_b"]) == best
-    assert answers.headline(found).startswith(f"CKNNA is {fixed(values[best])} (95 % interval ")
-    assert "p = " not in answers.headline(found)
-    assert answers.most_alike("elsewhere") is None
 
 
 def test_a_model_turned_is_the_same(results: Results) -> None:
@@ -104,3 +78,5 @@ def test_places_and_kinds_in_words() -> None:
     assert pair_of("model", "model") == "trained models"
     assert pair_of("model", "twin") == "a trained model and an untrained twin"
     assert [fixed(value) for value in (0.12345, -0.0001, None)] == ["0.123", "0.000", ""]
+    assert [p_text(value) for value in (0.04, 1 / 101, None)] == ["0.040", "≤ 0.010", ""]
+    assert [p_equals(value) for value in (0.04, 1 / 101)] == ["p = 0.040", "p ≤ 0.010"]
