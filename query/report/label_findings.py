@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from query.figures.drawing.labels import format_number, format_range, property_label
+from query.figures.records.energy_errors import describe_outliers
 from query.figures.records.exposure import NO_SOURCE, NOT_CHECKED, OTHER_DATA, classify
 from zoo.terminal import plural
 
@@ -25,18 +26,19 @@ def energy_findings(rows: Sequence[Row]) -> Iterator[str]:
     n, every = best["n"], sum(row["model_id"] == best["model_id"] for row in rows)
     of = f" of {every} systems" if every > n else ""
     found = f"{format_number(best['mae_per_atom'])} eV/atom{interval}, n = {n}{of}"
+    outliers = "".join(f" {sentence}" for sentence in describe_outliers(rows))
     if best["compared_with"] == "labels":
         label = f"{property_label(best['property'])} of {best['source']}"
         yield (
             f"With composition taken out, {best['model_id']} is nearest to the {label}: its mean "
-            f"absolute error is {found}.{_undecided(best, by_model.values())}"
+            f"absolute error is {found}.{_undecided(best, by_model.values())}{outliers}"
         )
         return
     because = f": {best['source_reason']}" if best["source_reason"] else ""
     yield (
         f"There are no labels of energies, only predictions; {best['source']} stands for "
         f"them{because}. With composition taken out, {best['model_id']} differs least from it: "
-        f"by {found}."
+        f"by {found}.{_undecided(best, by_model.values())}{outliers}"
     )
 
 

@@ -177,10 +177,12 @@ SECTIONS = (
         "Do potentials agree on energies, once composition is taken out?",
         "Potentials differ in their zero of energy. Therefore a linear model of the composition "
         "is fitted to the labels and to each model's predictions, and what is left of both is "
-        "compared (equations 1 to 4 of arXiv 2512.03750). Models are in the order of their errors "
-        "per atom. Where there are no labels, the others are compared with the model that they "
-        "differ from the least, and nothing says that it is right. The figure does not show what "
-        "the fit takes out, and the fit takes out more if there are few systems for each element.",
+        "compared (equations 1 to 4 of arXiv 2512.03750). Models are in the order of their mean "
+        "errors per atom. One system can make most of a mean, and then the small print names it; "
+        "medians do not depend on it, so do not trust an order of means that they reverse. Where "
+        "there are no labels, the others are compared with the model that they differ from the "
+        "least, and nothing says that it is right. The figure does not show what the fit takes "
+        "out, and the fit takes out more if there are few systems for each element.",
         [Panel("energy_errors", figures.energy_errors, per_dataset())],
     ),
     Section(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from statistics import median
 from typing import Any
 
 import altair as alt
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from query.figures.drawing.chart import fade_unless, finish, inline, layered, picked, tooltips, zoom
 from query.figures.drawing.guides import axis_of, diagonal, word
 from query.figures.drawing.kinds import Kinds, encode_kinds
-from query.figures.drawing.labels import property_label
+from query.figures.drawing.labels import format_number, property_label
 from query.figures.drawing.looks import family_looks
 from query.figures.drawing.questions import NothingToDraw, Row, ask_unless_missing
 
@@ -24,14 +25,17 @@ _ACROSS = 4  # panels per line
 _MANY = 3000  # points, from which on they are small
 _SEEN = 99  # percent of the residuals that a panel has room for; one system must not decide it
 _ROOM = 1.25  # of that, to the edge of a panel
+_HEAVY = 0.15  # of a mean, from which on one system's share of it is said
+_FAR = 10  # times the mean, which it must be, as in a small dataset any system has a large share
 _REMEDY = "; encoders of potentials give energies: matterzoo ingest MODEL {}"
 _TITLES = {
     "model_id": "model",
     "mae_per_atom": "mean absolute error (eV/atom)",
     "low_per_atom": "95 % interval from",
     "high_per_atom": "to",
-    "mae": "per system (eV)",
-    "median_error": "its median (eV)",
+    "median_per_atom": "median (eV/atom)",
+    "mae": "mean per system (eV)",
+    "median_error": "median per system (eV)",
     "raw_mae": "with composition (eV)",
     "spearman": "rank correlation",
     "n": "systems",
@@ -94,7 +98,7 @@ def energy_errors(
     kinds = encode_kinds("family", looks)
     first = answer.rows[0]
     warnings = dict.fromkeys(row["warning"] for row in models if row["warning"])
-    charts: list[Any] = [_errors(models, kinds)]
+    charts: list[Any] = [_errors(_with_medians(models, answer.rows), kinds)]
     if best:
         charts.append(_residuals(answer.rows, best, kinds))
     against = f"{property_label(first['property'])} of {first['source']}"
@@ -103,13 +107,43 @@ def energy_errors(
         answer,
         f"Energies on {dataset} against the {against}",
         notes=[
-            "Lines: 95 % intervals.",
+            "Lines: 95 % intervals. Ticks: medians over systems, of the models shown below.",
+            *describe_outliers(answer.rows),
             *_source(first),
             *_absorbed(answer.rows),
             *map(_sentence, warnings),
         ],
         models=[row["model_id"] for row in models],
     )
+
+
+def describe_outliers(rows: Sequence[Row]) -> list[str]:
+    """Return a sentence per model on the system that makes much of its mean error, if one does.
+
+    Args:
+        rows: The rows of the statement.
+    """
+    found = []
+    for model, errors in _errors_of_systems(rows).items():
+        worst = max(errors, key=lambda system: errors[system])
+        total, most = sum(errors.values()), errors[worst]
+        if most >= _HEAVY * total and most >= _FAR * total / len(errors):
+            rest = format_number((total - most) / (len(errors) - 1))
+            found.append(
+                f"One system, {worst}, makes {100 * most / total:.0f} % of the mean of {model}: "
+                f"{format_number(most)} eV/atom; the mean of the others is {rest} eV/atom."
+            )
+    return found
+
+
+def _errors_of_systems(rows: Sequence[Row]) -> dict[str, dict[str, float]]:
+    """Return the errors per atom by model and system, of the models whose systems are shown."""
+    found: dict[str, dict[str, float]] = {}
+    for row in rows:
+        if row["label_residual"] is not None:
+            error = abs(row["predicted_residual"] - row["label_residual"]) / row["n_atoms"]
+            found.setdefault(row["model_id"], {})[row["system_id"]] = error
+    return found
 
 
 def _sentence(warning: str) -> str:
@@ -130,10 +164,16 @@ def _source(row: Row) -> list[str]:
     return [f"{row['source']}: {row['source_reason']}."] if row["source_reason"] else []
 
 
+def _with_medians(models: Sequence[Row], rows: Sequence[Row]) -> list[Row]:
+    errors = _errors_of_systems(rows)
+    medians = {model: median(some.values()) for model, some in errors.items()}
+    return [row | {"median_per_atom": medians.get(row["model_id"])} for row in models]
+
+
 def _errors(rows: Sequence[Row], kinds: Kinds) -> Any:
     """Draw the errors in eV/atom, on a logarithmic axis."""
     known = [row for row in rows if row["mae_per_atom"] is not None]
-    columns = ("mae_per_atom", "low_per_atom", "high_per_atom")
+    columns = ("mae_per_atom", "low_per_atom", "high_per_atom", "median_per_atom")
     values = [row[column] for row in known for column in columns if row[column]]
     low, high = min(values, default=1) / 1.5, max(values, default=1) * 1.5
     scale = alt.Scale(type="log", domain=[low, high], nice=False, clamp=True)
@@ -155,12 +195,15 @@ def _errors(rows: Sequence[Row], kinds: Kinds) -> Any:
     bars = [row for row in known if row["low_per_atom"] is not None]
     names = ("model_id", "family", "low_per_atom", "high_per_atom")
     lines = alt.Chart(inline(bars, names)).encode(**seen)
+    halfway = [row for row in known if row["median_per_atom"] is not None]
+    medians = alt.Chart(inline(halfway, ("model_id", "family", "median_per_atom")))
     rest = [row for row in rows if row["mae_per_atom"] is None]
     words = alt.Chart(inline(rest, ("model_id", "reason")))
     return layered(
         lines.mark_rule(strokeWidth=2).encode(
             x=x("low_per_atom"), x2=alt.X2(field="high_per_atom")
         ),
+        medians.mark_tick(thickness=2, size=_ROW - 6).encode(x=x("median_per_atom"), **seen),
         base.mark_point(filled=True, size=80)
         .encode(x=x("mae_per_atom"), shape=kinds.shape, tooltip=tooltips(_TITLES))
         .add_params(kinds.chosen),

@@ -122,6 +122,7 @@ def energies(model: str, mae: float, **columns: Any) -> dict[str, Any]:
         "source": "G2/97",
         "compared_with": "labels",
         "source_reason": None,
+        "label_residual": None,
         **columns,
     }
 
@@ -147,6 +148,25 @@ def test_without_labels_energies_are_differences() -> None:
             "0.04 to 0.06), n = 60."
         ]
     }
+
+
+def test_a_system_that_makes_most_of_a_mean_is_named() -> None:
+    far = [0.01] * 19 + [4.0]  # eV, of two atoms each
+    rows = [
+        energies(
+            *("a", sum(far) / 40),
+            **{"system_id": f"crystals/{i}", "n_atoms": 2, "n": 20},
+            **{"label_residual": 1.0, "predicted_residual": 1.0 - error},
+        )
+        for i, error in enumerate(far)
+    ]
+    (sentence,) = sentences(drawn("energy_errors", rows))["crystals"]
+    assert sentence.endswith(
+        "One system, crystals/19, makes 95 % of the mean of a: 2 eV/atom; the mean of the others "
+        "is 0.005 eV/atom."
+    )
+    even = [row | {"predicted_residual": 0.9} for row in rows]
+    assert "One system" not in sentences(drawn("energy_errors", even))["crystals"][0]
 
 
 SHUFFLED: dict[str, Any] = {

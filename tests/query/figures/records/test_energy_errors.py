@@ -141,6 +141,16 @@ def test_outliers_stand_at_the_edge(own: Connection, energies: dict[str, np.ndar
     ]
     assert 1 <= len(beyond) == len(far.rows) < 10
     assert f"{len(beyond)} beyond" in written(chart)
+    errors = {
+        row["system_id"]: abs(row["predicted_residual"] - row["label_residual"]) / row["n_atoms"]
+        for row in rows
+    }
+    (ticks,) = layers(chart, "tick")
+    (median,) = (row for row in ticks.rows if row["model_id"] == "beta-0")
+    assert median["median_per_atom"] == pytest.approx(np.median([*errors.values()]), rel=1e-4)
+    share = errors["crystals/000"] / sum(errors.values())
+    note = f"One system, crystals/000, makes {100 * share:.0f} % of the mean of beta-0: "
+    assert any(text.startswith(note) for text in chart.usermeta["notes"])
     (first,) = (row for row in far.rows if row["system_id"] == "crystals/000")
     assert first["up"] == pytest.approx(most, rel=1e-4)
     assert first["across"] / first["up"] == pytest.approx(
