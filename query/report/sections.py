@@ -156,7 +156,8 @@ SECTIONS = (
         "How do values depend on the number of systems and on k?",
         "The figure shows the most and the least similar cross-family pair, at growing numbers "
         "of systems and of neighbors, with the value that chance gives there. Values at "
-        "different n or k cannot be compared. If a line is not level at its right end, more "
+        "different n or k cannot be compared. Rings are points with a warning, for which the small "
+        "print has the reasons. If a line is not level at its right end, more "
         "systems would change the value.",
         [Panel("alignment_curve", figures.alignment_curve, per_dataset(metric=QUICK))],
     ),
