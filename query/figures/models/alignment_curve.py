@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,6 +15,7 @@ from query.figures.drawing.labels import direction_label, metric_label
 from query.figures.drawing.looks import COLORS, Look
 from query.figures.drawing.questions import NothingToDraw, Row
 from query.metrics import Metric, find_metric
+from query.metrics.base import CROWDED
 from query.statements import ask
 
 _LOOKS = {
@@ -28,6 +30,9 @@ _MEANINGS = {
     ("lowest", False): "least alike",
     ("lowest", True): "most alike",
 }
+# The two warnings that most points have; see query.metrics.
+_TIES = re.compile(r"(?P<percent>\d+)% of systems have ties at the k-th neighbor in (?P<model>.+)")
+_LARGE_K = re.compile(r"k = \d+ of \d+ neighbors: ")
 _WIDTH, _HEIGHT = 340, 260  # px of a panel
 _CLOSE = 1.15  # times a tick, up to which there is no other tick
 _ALONG = {"n": "systems, n", "k": "neighbors, k"}
@@ -101,9 +106,36 @@ def alignment_curve(
         f"{metric_label(metric)} on {dataset}, by size",
         notes=[
             f"Dashed: by chance. Bands: ± one standard deviation over {subsets} random subsets. "
-            "Rings: k is no neighborhood there. Crosses: undefined."
+            "Crosses: undefined.",
+            *_describe_rings(answer.rows),
+            *_describe_excess(answer.rows, metric),
         ],
     )
+
+
+def _describe_rings(rows: Sequence[Row]) -> list[str]:
+    """Return for which reasons points are rings: a k that is too large, ties, or others."""
+    parts = [part for row in rows for part in (row["warning"] or "").split("; ") if part]
+    ties = [found for part in parts if (found := _TIES.fullmatch(part))]
+    most: dict[str, int] = {}
+    for found in ties:
+        most[found["model"]] = max(most.get(found["model"], 0), int(found["percent"]))
+    large = any(_LARGE_K.match(part) for part in parts)
+    why = [f"k is more than 1/{CROWDED} of the systems"] if large else []
+    if most:
+        shares = ", ".join(f"{share} % in {name}" for name, share in most.items())
+        why.append(f"systems have ties at the k-th neighbor (up to {shares}), which count in part")
+    if any(not _TIES.fullmatch(part) and not _LARGE_K.match(part) for part in parts):
+        why.append("there is another reason, which the tooltip has")
+    return [f"Rings: {', or '.join(why)}."] if why else []
+
+
+def _describe_excess(rows: Sequence[Row], metric: str) -> list[str]:
+    """Return that values may be above 1, if one is and the metric says that 1 is the same."""
+    values = [row["value"] for row in rows if row["value"] is not None]
+    if find_metric(metric).lower_is_closer or max(values) <= 1:
+        return []
+    return [f"The estimate of {metric_label(metric)} may exceed 1 if there are few systems."]
 
 
 def _panels(rows: Sequence[Row], dataset: str, metric: str) -> list[tuple[str, list[Row]]]:

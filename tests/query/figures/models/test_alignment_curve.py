@@ -6,6 +6,7 @@ from itertools import combinations
 from typing import Any
 
 import duckdb
+import numpy as np
 import pytest
 
 from query.figures import NothingToDraw, alignment_curve
@@ -13,7 +14,7 @@ from query.statements import ask
 from tests.query.figures.conftest import SMALL, model_names
 from tests.query.figures.restated import information_imbalance, mutual_knn, unit
 from tests.query.figures.scene import layers, overlapping, written
-from tests.vectors import remove
+from tests.vectors import put, remove
 
 Connection = duckdb.DuckDBPyConnection
 FAMILY = {**dict(model_names(SMALL)), "rings": "plain"}
@@ -101,7 +102,7 @@ def test_metrics_without_neighbors_have_one_panel(small: Connection) -> None:
     assert titles == ["systems, n"]
 
 
-def test_points_where_k_is_no_neighborhood_are_rings(chart: Any) -> None:
+def test_points_with_a_warning_are_rings(chart: Any) -> None:
     for layer in layers(chart, "point"):
         assert {("warning" in row) for row in layer.rows} <= {not layer.mark["filled"]}
     rings = [
@@ -112,6 +113,31 @@ def test_points_where_k_is_no_neighborhood_are_rings(chart: Any) -> None:
         == {(row["n"], row["k"]) for row in chart.answer.rows if row["warning"]}
         != set()
     )
+    (note,) = (note for note in chart.usermeta["notes"] if note.startswith("Rings"))
+    assert note == (
+        "Rings: k is more than 1/4 of the systems, or systems have ties at the k-th neighbor (up "
+        "to 17 % in counts), which count in part."
+    )
+
+
+def test_rings_due_to_ties_say_so(own: Connection) -> None:
+    """A model that sees only two kinds of systems has ties in all of them."""
+    remove(own, "model_id = 'beta-0'")
+    put(own, "beta-0", [f"crystals/{i:03d}" for i in range(60)], np.eye(2, 8)[np.arange(60) % 2])
+    chart = alignment_curve(
+        own, "crystals", model_a="alpha-0", model_b="beta-0", metric="mutual_knn", ks=[2, 5]
+    )
+    reasons = [row["warning"] for row in chart.answer.rows if row["n"] == 60]
+    assert all("100% of systems have ties at the k-th neighbor in beta-0" in r for r in reasons)
+    (note,) = (note for note in chart.usermeta["notes"] if note.startswith("Rings"))
+    assert "systems have ties at the k-th neighbor (up to 100 % in beta-0)" in note
+
+
+def test_values_above_one_are_explained(small: Connection) -> None:
+    chart = alignment_curve(small, "crystals", model_a="alpha-0", model_b="alpha-1", ns=[27, 60])
+    above = max(row["value"] for row in chart.answer.rows) > 1
+    said = "The estimate of CKNNA may exceed 1 if there are few systems." in chart.usermeta["notes"]
+    assert said == above
 
 
 def test_undefined_values_are_crosses(small: Connection) -> None:
