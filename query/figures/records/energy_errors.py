@@ -173,10 +173,7 @@ def _with_medians(models: Sequence[Row], rows: Sequence[Row]) -> list[Row]:
 def _errors(rows: Sequence[Row], kinds: Kinds) -> Any:
     """Draw the errors in eV/atom, on a logarithmic axis."""
     known = [row for row in rows if row["mae_per_atom"] is not None]
-    columns = ("mae_per_atom", "low_per_atom", "high_per_atom", "median_per_atom")
-    values = [row[column] for row in known for column in columns if row[column]]
-    low, high = min(values, default=1) / 1.5, max(values, default=1) * 1.5
-    scale = alt.Scale(type="log", domain=[low, high], nice=False, clamp=True)
+    scale = _error_scale(known)
     order = [row["model_id"] for row in rows]
     axis = alt.Axis(domain=False, ticks=False, grid=True)
     y = alt.Y("model_id:N", title=None, sort=order, axis=axis)
@@ -213,6 +210,13 @@ def _errors(rows: Sequence[Row], kinds: Kinds) -> Any:
         width=_WIDTH,
         height=alt.Step(_ROW),
     )
+
+
+def _error_scale(rows: Sequence[Row]) -> alt.Scale:
+    columns = ("mae_per_atom", "low_per_atom", "high_per_atom", "median_per_atom")
+    values = [row[column] for row in rows for column in columns if row[column]]
+    low, high = min(values, default=1) / 1.5, max(values, default=1) * 1.5
+    return alt.Scale(type="log", domain=[low, high], nice=False, clamp=True)
 
 
 def _residuals(rows: Sequence[Row], models: Sequence[str], kinds: Kinds) -> Any:
