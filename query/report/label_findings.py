@@ -46,16 +46,31 @@ def probe_findings(rows: Sequence[Row]) -> Iterator[str]:
     """Count the models whose vectors tell more of a label than the best baseline."""
     found = [r for r in rows if r["kind"] == "model" and r["difference_low"] is not None]
     if found:
-        best = max(found, key=lambda row: float(row["value"]))
         better = sum(row["difference_low"] > 0 for row in found)
-        other = format_number(best["value"] - best["difference"])
-        label = property_label(best["property"])
         yield (
-            f"The vectors of {better} of {len(found)} models tell more of {label} than the "
-            f"best baseline, beyond the interval of the difference. Those of {best['model_id']} "
-            f"tell the most: {_SCORES[best['score']]} {format_number(best['value'])} "
-            f"({best['best_baseline']}: {other})."
+            f"The vectors of {better} of {len(found)} models tell more of "
+            f"{property_label(found[0]['property'])} than the best baseline, beyond the interval "
+            f"of the difference. {_most_telling(found)}"
         )
+
+
+def _most_telling(rows: Sequence[Row]) -> str:
+    """Return which model tells the most, or which comes nearest to a baseline that none beats."""
+    above = [row for row in rows if row["difference"] > 0]
+    score = _SCORES[rows[0]["score"]]
+    if above:
+        best = max(above, key=lambda row: float(row["value"]))
+        other = format_number(best["value"] - best["difference"])
+        return (
+            f"Those of {best['model_id']} tell the most: {score} {format_number(best['value'])} "
+            f"({best['best_baseline']}: {other}, n = {best['n']})."
+        )
+    near = max(rows, key=lambda row: float(row["difference"]))
+    return (
+        f"None has a higher {score} than it; {near['model_id']} comes nearest: "
+        f"{format_number(near['value'])}, {format_number(-near['difference'], 2)} below "
+        f"{near['best_baseline']}, n = {near['n']}."
+    )
 
 
 def exposure_findings(rows: Sequence[Row]) -> Iterator[str]:

@@ -8,7 +8,7 @@ from typing import Any
 import altair as alt
 import duckdb
 
-from query.figures.drawing.chart import finish, layered
+from query.figures.drawing.chart import finish, inline, layered
 from query.figures.drawing.guides import axis_of, level
 from query.figures.drawing.kinds import Kinds, encode_kinds
 from query.figures.drawing.labels import method_label, property_label
@@ -124,7 +124,7 @@ def _draw(rows: Sequence[Row], kinds: Kinds) -> Any:
     best = _best_baseline(known)
     left = [] if best is None else [level(score, max(best["value"], ends[0]), "dashed")]
     left += _panel(shown, score, kinds, ("low", "high"))
-    right = _panel(shown, error, kinds, None)
+    right = [*_panel(shown, error, kinds, None), *_counts(shown)]
     left[-1] = left[-1].add_params(kinds.chosen)
     height = alt.Step(_ROW)
     return alt.hconcat(
@@ -145,6 +145,26 @@ def _panel(rows: Sequence[Row], x: Any, kinds: Kinds, ends: tuple[str, str] | No
     return found
 
 
+def _counts(rows: Sequence[Row]) -> list[alt.Chart]:
+    """Write, right of the rows that have fewer systems than others, how many."""
+    kept = [row for row in rows if row["kind"] != "twin"]
+    most = max(row["n"] or 0 for row in kept)
+    fewer = [
+        {"row_of": row["row_of"], "count": f"n = {row['n']:,}"}
+        for row in kept
+        if row["value"] is not None and row["n"] < most
+    ]
+    if not fewer:
+        return []
+    texts = alt.Chart(inline(fewer, ("row_of", "count")))
+    y = row_axis([row["row_of"] for row in kept], labels=False)
+    return [
+        texts.mark_text(style="soft", align="left", dx=6).encode(
+            x=alt.XValue("width"), y=y, text=alt.Text(field="count", type="nominal")
+        )
+    ]
+
+
 def _best_baseline(rows: Iterable[Row]) -> Row | None:
     baselines = [row for row in rows if row["kind"] == "baseline"]
     return max(baselines, key=lambda row: float(row["value"]), default=None)
@@ -153,15 +173,19 @@ def _best_baseline(rows: Iterable[Row]) -> Row | None:
 def _notes(rows: Sequence[Row], first: Row) -> list[str]:
     """Return what marks mean, how folds were made, and what weakens the numbers."""
     known = [row for row in rows if row["value"] is not None]
+    most = max(row["n"] for row in known)
+    less = ", unless a row says less" if any(row["n"] < most for row in known) else ""
+    groups = sorted({row["n_groups"] for row in known})
+    of = " to ".join(map(str, dict.fromkeys((groups[0], groups[-1]))))
     found = [
-        f"Labels of {first['source']}. {first['folds']} folds; systems of the same "
-        f"{first['groups']} are in one fold ({first['n_groups']} groups). Lines: 95 % intervals."
+        f"Labels of {first['source']}; n = {most:,}{less}. {first['folds']} folds; systems of the "
+        f"same {first['groups']} are in one fold ({of} groups). Lines: 95 % intervals."
     ]
     if any(row["kind"] == "twin" for row in rows):
         found.append("Rings, a little lower: the untrained twin of the model.")
     best = _best_baseline(known)
     if best is not None:
-        found.append(f"Dashed: the best baseline, {best['model_id']}.")
+        found.append(f"Dashed: the best baseline, {best['model_id']}, n = {best['n']}.")
     below = sum(row["value"] < _LOWEST for row in known)
     if below:
         found.append(f"{below} values below {_LOWEST} stand at the left edge.")

@@ -169,6 +169,27 @@ def test_a_system_that_makes_most_of_a_mean_is_named() -> None:
     assert "One system" not in sentences(drawn("energy_errors", even))["crystals"][0]
 
 
+def told(model: str, value: float, difference: float, **columns: Any) -> dict[str, Any]:
+    return {
+        **{"model_id": model, "kind": "model", "value": value, "difference": difference},
+        **{"difference_low": difference - 0.1, "property": "gap", "score": "r2", "n": 60},
+        **{"best_baseline": "composition", **columns},
+    }
+
+
+def test_a_baseline_that_no_model_beats_is_ahead() -> None:
+    rows = [told("a", 0.8006, -0.0002), told("b", 0.81, -0.02, n=40)]
+    assert sentences(drawn("probe", rows))["crystals"] == [
+        "The vectors of 0 of 2 models tell more of gap than the best baseline, beyond the interval "
+        "of the difference. None has a higher R² than it; a comes nearest: 0.801, 0.0002 below "
+        "composition, n = 60."
+    ]
+    rows.append(told("c", 0.9, 0.15))
+    (sentence,) = sentences(drawn("probe", rows))["crystals"]
+    assert sentence.startswith("The vectors of 1 of 3 models")
+    assert sentence.endswith("Those of c tell the most: R² 0.9 (composition: 0.75, n = 60).")
+
+
 SHUFFLED: dict[str, Any] = {
     "control": "shuffled",
     "metric": "cka",

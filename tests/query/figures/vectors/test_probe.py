@@ -12,6 +12,7 @@ from query.report.labeled import per_property
 from tests.query.figures.conftest import SMALL, make_vectors
 from tests.query.figures.scene import layers, overlapping
 from tests.query.report.test_findings import drawn
+from tests.vectors import remove
 
 Connection = duckdb.DuckDBPyConnection
 IDS = [f"crystals/{i:03d}" for i in range(60)]
@@ -59,6 +60,20 @@ def test_points_are_models_rings_twins_and_the_line_the_best_baseline(labeled: C
     assert overlapping(chart) == []
     (sentence,) = find_sentences([drawn("probe", chart.answer.rows)])["crystals"]
     assert "Those of alpha-0 tell the most: R² " in sentence.text
+
+
+def test_rows_with_fewer_systems_say_how_many(labeled: Connection) -> None:
+    remove(labeled, "model_id LIKE 'beta-1%' AND system_id >= 'crystals/050'")
+    chart = probe(labeled, "crystals", groups="formula", permutations=3)
+    counts = {row["row_of"]: row["n"] for row in chart.answer.rows}
+    assert (counts["beta-1"], counts["alpha-0"]) == (50, 60)
+    rows = [row for layer in layers(chart, "text") for row in layer.rows]
+    assert {row["row_of"]: row["count"] for row in rows if "count" in row} == {"beta-1": "n = 50"}
+    note = chart.usermeta["notes"][0]
+    assert note.startswith("Labels of lab; n = 60, unless a row says less. 5 folds; ")
+    known = {row["n_groups"] for row in chart.answer.rows if row["value"] is not None}
+    assert f"({min(known)} to {max(known)} groups)" in note
+    assert overlapping(chart) == []
 
 
 def test_classes_have_an_area_and_a_share(labeled: Connection) -> None:
