@@ -25,7 +25,7 @@ from query.report.files import PAGE, check_folder, write_report
 from query.report.findings import failed_controls, find_sentences
 from query.report.page import Page, Table, render_page
 from query.report.sections import SECTIONS
-from query.report.views import DrawnSection, Section, View
+from query.report.views import DrawnSection, Section
 from query.statements import ask
 from query.structures import MOST, draw_structures
 from zoo.terminal import log
@@ -81,14 +81,9 @@ def report(
         answers = {name: ask(connection, name, datasets=datasets) for name in _PROVENANCE}
         tables = [Table(name, title, answers[name]) for name, title in _PROVENANCE.items()]
         page = _page(connection, datasets, drawn, tables)
-        write_report(connection, folder, render_page(page), _views(drawn), tables)
+        views = (view for section in drawn for view in section.views())
+        write_report(connection, folder, render_page(page), views, tables)
     return folder / PAGE
-
-
-def _views(drawn: Sequence[DrawnSection]) -> Iterator[View]:
-    for section in drawn:
-        for views in section.panels:
-            yield from views
 
 
 @contextmanager

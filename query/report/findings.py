@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from query.figures.drawing.labels import format_number, format_range, metric_label, score_phrase
 from query.metrics import find_metric
 from query.report.label_findings import energy_findings, exposure_findings, probe_findings
-from query.report.views import DrawnSection, Version
+from query.report.views import DrawnSection, View
 from query.tables.shared.scores import ERROR_NAME
 from zoo.terminal import plural
 
@@ -27,10 +27,12 @@ class Finding(NamedTuple):
     Attributes:
         section: The name of the section that has the figure.
         text: The sentence.
+        view: The name of the version of the figure.
     """
 
     section: str
     text: str
+    view: str
 
 
 def find_sentences(drawn: Sequence[DrawnSection]) -> dict[str, list[Finding]]:
@@ -45,9 +47,9 @@ def find_sentences(drawn: Sequence[DrawnSection]) -> dict[str, list[Finding]]:
     found: dict[str, list[Finding]] = {}
     for section in drawn:
         make = _SENTENCES.get(section.section.name, _nothing)
-        for version, rows in _first_versions(section):
-            sentences = [Finding(section.section.name, text) for text in make(rows)]
-            found.setdefault(_dataset(version), []).extend(sentences)
+        for view, rows in _first_views(section):
+            sentences = [Finding(section.section.name, text, view.name) for text in make(rows)]
+            found.setdefault(_dataset(view), []).extend(sentences)
     return {dataset: sentences for dataset, sentences in found.items() if sentences}
 
 
@@ -63,8 +65,9 @@ def failed_controls(drawn: Sequence[DrawnSection]) -> list[Finding]:
     warnings = []
     for section in drawn:
         if section.section.name == _CONTROLS:
-            for version, rows in _first_versions(section):
-                warnings += [Finding(_CONTROLS, text) for text in _alarm(_dataset(version), rows)]
+            for view, rows in _first_views(section):
+                texts = _alarm(_dataset(view), rows)
+                warnings += [Finding(_CONTROLS, text, view.name) for text in texts]
     return warnings
 
 
@@ -96,18 +99,18 @@ def _failure(row: Row) -> str:
     return f"{value}, expected chance, {low} to {high} (p = {p}, the limit is {least})"
 
 
-def _first_versions(section: DrawnSection) -> Iterator[tuple[Version, Rows]]:
-    """Yield the first version of each dataset, with its rows."""
+def _first_views(section: DrawnSection) -> Iterator[tuple[View, Rows]]:
+    """Yield the first version of each dataset that has a figure, with its rows."""
     seen = set()
-    for version, answer in section.answers():
-        if _dataset(version) not in seen:
-            seen.add(_dataset(version))
-            yield version, answer.rows
+    for view in section.views():
+        if view.image is not None and _dataset(view) not in seen:
+            seen.add(_dataset(view))
+            yield view, view.image.answer.rows
 
 
-def _dataset(version: Version) -> str:
+def _dataset(view: View) -> str:
     """Return the first switch, which is the dataset, or a pair of them."""
-    return next(iter(version.switches.values()))
+    return next(iter(view.version.switches.values()))
 
 
 def _nothing(rows: Rows) -> Iterator[str]:
@@ -134,7 +137,8 @@ def _alignment_matrix(rows: Rows) -> Iterator[str]:
             value, calibrated = format_number(best["value"]), format_number(best["calibrated"])
             yield (
                 f"{which}, {best['model_a']} and {best['model_b']} are the most alike: "
-                f"{metric_label(best['metric'])} {value}, calibrated {calibrated}, n = {best['n']}."
+                f"{metric_label(best['metric'])} {value}, calibrated {calibrated}, "
+                f"n = {best['n']:,}."
             )
 
 
@@ -193,7 +197,7 @@ def _dimensions(rows: Rows) -> Iterator[str]:
     known = [row for row in rows if row["kind"] == "model" and row["value"] is not None]
     if known:
         ends = [choose(known, key=lambda row: float(row["value"])) for choose in (min, max)]
-        low, high = (f"{format_number(row['value'], 2)} ({row['model_id']})" for row in ends)
+        low, high = (f"{format_number(row['value'])} ({row['model_id']})" for row in ends)
         one, other = low.split()[0], high.split()[0]
         where = f"is {one} throughout" if one == other else f"lies between {low} and {high}"
         yield f"The intrinsic dimension of trained models {where}."
@@ -229,7 +233,7 @@ def _training_effect(rows: Rows) -> Iterator[str]:
         count = sum(
             (r["gained"] if r["gained_low"] is None else r["gained_low"]) > 0 for r in found
         )
-        more = f"{count} {'is' if count == 1 else 'are'} more alike"
+        more = f"{count:,} {'is' if count == 1 else 'are'} more alike"
         twins = "these twins" if spread == [None] * len(found) else "any of these twins"
         every = plural(len(found), "cross-family pair")
         yield f"Of {every} with untrained twins, {more} than {twins}."

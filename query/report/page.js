@@ -39,6 +39,11 @@ function choose(panel, changed, value) {
     const equal = Object.keys(now).filter((key) => has[key] === now[key]).length;
     if (has[changed] === value && equal > most) [best, most] = [view, equal];
   }
+  return reveal(panel, best);
+}
+
+/** Show one version of a figure, with its switches. */
+function reveal(panel, best) {
   for (const view of panel.querySelectorAll(".view")) view.hidden = view !== best;
   const shown = JSON.parse(best.dataset.switches);
   for (const input of panel.querySelectorAll("input")) {
@@ -100,6 +105,10 @@ function markTables() {
   }
 }
 markTables();
+for (const link of document.querySelectorAll("a[data-view]")) {
+  const view = document.getElementById(link.dataset.view);
+  link.addEventListener("click", () => reveal(view.closest(".panel"), view));
+}
 for (const button of document.querySelectorAll("button.copy")) {
   button.addEventListener("click", () => copy(button));
 }

@@ -18,6 +18,7 @@ from query.figures.drawing.labels import choice_label
 from query.report.findings import Finding
 from query.report.html_table import html_table
 from query.report.navigation import contents_html, picker_html
+from query.report.summary import findings_html, warnings_html
 from query.report.views import FAILED, DrawnSection, Image, View
 from query.statements import Answer
 
@@ -112,7 +113,7 @@ def render_page(page: Page) -> str:
 <header>
 <h1>{escape(page.title)}</h1>
 <p class="facts">{escape(page.facts)}</p>
-{_warnings(page.warnings)}{_findings(page.findings)}
+{warnings_html(page.warnings)}{findings_html(page.findings)}
 {contents_html(page.sections, _PROVENANCE)}{_picker(page)}
 </header>
 <main>
@@ -121,34 +122,6 @@ def render_page(page: Page) -> str:
 {_structures(page.structures)}{code}</body>
 </html>
 """
-
-
-def _warnings(warnings: Sequence[Finding]) -> str:
-    if not warnings:
-        return ""
-    lines = "".join(f"<p>{_linked(warning)}</p>" for warning in warnings)
-    return f'<div class="warning" role="alert">{lines}</div>\n'
-
-
-def _findings(findings: Mapping[str, Sequence[Finding]]) -> str:
-    if not findings:
-        return ""
-    lists = "".join(
-        f"<div><h3>On {escape(on)}</h3><ul>{_items(lines)}</ul></div>"
-        for on, lines in findings.items()
-    )
-    return (
-        '<div class="findings"><h2>What this store shows</h2>'
-        f'<div class="lists">{lists}</div></div>\n'
-    )
-
-
-def _items(findings: Iterable[Finding]) -> str:
-    return "".join(f"<li>{_linked(finding)}</li>" for finding in findings)
-
-
-def _linked(finding: Finding) -> str:
-    return f'{escape(finding.text)} <a href="#{finding.section}">figure</a>'
 
 
 def _picker(page: Page) -> str:

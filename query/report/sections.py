@@ -41,15 +41,17 @@ SECTIONS = (
         "the order of their tree, so that similar models are neighbors. A high value says that "
         "two models arrange the systems alike; it does not say that either of them is right. "
         "Values of different metrics, or at different n or k, cannot be compared. Point at a "
-        "cell to see its value, the value expected by chance, and the value calibrated by it.",
+        "cell to see its value, the value by chance, and the calibrated value, which is 0 if 5 % "
+        "of random pairings of the systems agree as well, and 1 at full agreement.",
         [Panel("alignment_matrix", figures.alignment_matrix, per_metric)],
     ),
     Section(
         "model_tree",
         "Which models belong together?",
         "This is a neighbor-joining tree. The distance of two models is the square root of the "
-        "Jensen-Shannon divergence of their CKNNA profiles, so models are close if they align "
-        "alike with all others. Only lengths along the branches have a meaning; the order from "
+        "Jensen-Shannon divergence of their CKNNA profiles. A profile is a model's CKNNA with each "
+        "of the models, scaled to a sum of 1, so models are close if they align alike with all "
+        "others. Only lengths along the branches have a meaning; the order from "
         "top to bottom has none. A tree always shows groups, even where there are none: check "
         "them in the matrix above. The CSV file has the tree in Newick format.",
         [

@@ -133,17 +133,21 @@ class DrawnSection:
     @property
     def lacking(self) -> str | None:
         """Why there is no figure, as of the first that there could be; None if there is one."""
-        views = [view for some in self.panels for view in some]
+        views = list(self.views())
         if not views or any(view.image is not None for view in views):
             return None
         return views[0].reason
 
+    def views(self) -> Iterator[View]:
+        """Yield the views of all panels."""
+        for views in self.panels:
+            yield from views
+
     def answers(self) -> Iterator[tuple[Version, Answer]]:
         """Yield the version and the answer of each view that has a figure."""
-        for views in self.panels:
-            for view in views:
-                if view.image is not None:
-                    yield view.version, view.image.answer
+        for view in self.views():
+            if view.image is not None:
+                yield view.version, view.image.answer
 
 
 def find_versions(

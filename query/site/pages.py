@@ -13,6 +13,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 
 from query.assets import structure_html
+from query.figures.drawing.glossary import explain_numbers
 from query.figures.drawing.labels import (
     format_number,
     method_label,
@@ -209,6 +210,7 @@ def _environment(results: Results, title: str) -> Environment:
     environment.globals |= {
         "site": title,
         "metrics": METRICS,
+        "explained": explain_numbers(*METRICS),
         "results": results,
         "kinds": KINDS,
         "weights_license": _weights_license,

@@ -10,6 +10,7 @@ import duckdb
 
 from query.figures.drawing.cells import Cells, draw_cells
 from query.figures.drawing.chart import finish, inline, layered, picked, tooltips
+from query.figures.drawing.glossary import explain_metric
 from query.figures.drawing.kinds import Kinds, encode_kinds
 from query.figures.drawing.labels import LEFT_OUT, metric_label, sample_label
 from query.figures.drawing.looks import OTHER_LOOK, family_looks
@@ -85,7 +86,7 @@ def alignment_matrix(
         chart,
         answer,
         f"{metric_label(metric)} on {dataset} ({sample_label(answer.rows)})",
-        notes=[LEFT_OUT] if models is None else [],
+        notes=[*filter(None, [explain_metric(metric)]), *([LEFT_OUT] if models is None else [])],
         models=families,
     )
 

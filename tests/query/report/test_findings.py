@@ -53,8 +53,9 @@ def test_the_most_similar_pairs_are_those_beyond_chance() -> None:
     ]
     assert sentences(drawn("alignment_matrix", rows)) == {
         "crystals": [
-            "Of all pairs, m1 and m2 are the most alike: CKA 0.9, calibrated 0.8, n = 60.",
-            "Of cross-family pairs, m1 and m3 are the most alike: CKA 0.7, calibrated 0.5, n = 60.",
+            "Of all pairs, m1 and m2 are the most alike: CKA 0.900, calibrated 0.800, n = 60.",
+            "Of cross-family pairs, m1 and m3 are the most alike: CKA 0.700, calibrated 0.500, "
+            "n = 60.",
         ]
     }
 
@@ -81,8 +82,8 @@ def test_a_correlation_has_its_interval_and_its_number_of_models() -> None:
     }
     assert sentences(drawn("convergence", [CORRELATION, few]))["crystals"] == [
         "Nothing here decides whether better models are more like best-X. The rank correlation of "
-        "the mean absolute error of energy with alignment to best-X is -0.5 (p = 0.2, 95 % "
-        "interval -0.9 to 0.1, 7 models) over all models; 1 (3 models, too few to conclude) "
+        "the mean absolute error of energy with alignment to best-X is −0.50 (p = 0.20, 95 % "
+        "interval −0.90 to 0.10, 7 models) over all models; 1.0 (3 models, too few to conclude) "
         "without its own family."
     ]
 
@@ -132,7 +133,7 @@ def test_errors_of_energies_are_per_atom_and_name_whom_they_cannot_be_told_from(
     assert sentences(drawn("energy_errors", rows)) == {
         "crystals": [
             "With composition taken out, a is nearest to the formation enthalpy at 298 K of G2/97: "
-            "its mean absolute error is 0.05 eV/atom (95 % interval 0.04 to 0.06), n = 60. "
+            "its mean absolute error is 0.0500 eV/atom (95 % interval 0.040 to 0.060), n = 60. "
             "Within this interval, too: b; nothing decides between them."
         ]
     }
@@ -144,8 +145,8 @@ def test_without_labels_energies_are_differences() -> None:
     assert sentences(drawn("energy_errors", rows)) == {
         "crystals": [
             "There are no labels of energies, only predictions; m stands for them: in the middle. "
-            "With composition taken out, a differs least from it: by 0.05 eV/atom (95 % interval "
-            "0.04 to 0.06), n = 60."
+            "With composition taken out, a differs least from it: by 0.0500 eV/atom (95 % "
+            "interval 0.040 to 0.060), n = 60."
         ]
     }
 
@@ -219,7 +220,7 @@ def test_controls_hold_or_are_a_warning() -> None:
     assert warning.section == "control_alignment"
     assert warning.text == (
         "On molecules, 1 of 2 checks of controls fails: shuffled (CKA) gives 0.0735, expected "
-        "chance, 0.0756 to 0.0916 (p = 0.008, the limit is 0.0083). Where all is well, 1 dataset "
+        "chance, 0.0756 to 0.0916 (p = 0.0080, the limit is 0.0083). Where all is well, 1 dataset "
         "in 20 has such a check by chance. Find out why before you trust the figures below."
     )
 
@@ -227,7 +228,7 @@ def test_controls_hold_or_are_a_warning() -> None:
 @pytest.mark.parametrize(
     ("changed", "words"),
     [
-        ({"expected": "same", "value": 0.5}, "shuffled (CKA) gives 0.5, expected 1."),
+        ({"expected": "same", "value": 0.5}, "shuffled (CKA) gives 0.500, expected 1.00."),
         ({"expected": "undefined"}, "shuffled (CKA) gives 0.0735, expected none."),
         ({"value": None}, "shuffled (CKA) is undefined."),
     ],
@@ -250,7 +251,7 @@ def test_two_datasets_are_named() -> None:
     rows = [{**names, "on_a": 0.2, "on_b": 0.4}, {**names, "on_a": 0.3, "on_b": 0.6}]
     rows.append({**names, "on_a": None, "on_b": 0.9})
     (sentence,) = sentences(drawn("alignment_across_datasets", rows))["crystals"]
-    assert sentence == "The mean CKA of 2 pairs is 0.25 on crystals and 0.5 on molecules."
+    assert sentence == "The mean CKA of 2 pairs is 0.250 on crystals and 0.500 on molecules."
 
 
 def test_unknown_values_are_in_no_sentence() -> None:

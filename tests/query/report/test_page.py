@@ -269,6 +269,14 @@ def swap_controls(connection: duckdb.DuckDBPyConnection) -> None:
     remove(connection, "model_id = 'yard-rotated'")
 
 
+def test_a_sentence_leads_to_its_version_of_a_figure(opened: Opened) -> None:
+    view = "alignment_matrix-molecules-cknna"
+    opened.page.locator(f".findings a[data-view={view}]").first.click()
+    expect(opened.page.locator(f"#{view} svg.marks")).to_be_visible()
+    expect(opened.page.locator("#alignment_matrix .view:visible")).to_have_count(1)
+    assert opened.page.locator("#alignment_matrix input:checked").first.input_value() == "molecules"
+
+
 def test_the_page_reports_that_controls_hold(opened: Opened) -> None:
     assert opened.page.locator("[role=alert]").count() == 0
     assert "On crystals\nAll " in opened.page.locator(".findings").inner_text()
