@@ -11,11 +11,18 @@ import duckdb
 from query.figures.drawing.chart import finish, inline, layered, tooltips
 from query.figures.drawing.guides import word
 from query.figures.drawing.kinds import Kinds
-from query.figures.drawing.labels import direction_label, format_number, metric_label, sample_label
+from query.figures.drawing.labels import (
+    direction_label,
+    format_fixed,
+    format_number,
+    metric_label,
+    sample_label,
+)
 from query.figures.drawing.looks import family_looks
 from query.figures.drawing.pairs import Cloud, draw_pairs, encode_pairs
 from query.figures.drawing.questions import NothingToDraw, Row
 from query.statements import ask
+from zoo.terminal import plural
 
 _LABELS = {
     "same-family": "same family",
@@ -29,6 +36,7 @@ _WORDS = 16  # px from the top of a strip to the middle of its two lines of word
 _SPREAD = 0.52  # of a strip, how wide its points are spread
 _MIDDLE = 0.07  # of a strip, by which the points stand below its middle, and so below its words
 _MEAN = 0.46  # of a strip, by which the mean stands below its middle
+_ALIKE = "no p-value: any shuffle of the models gives the same pairs"
 _P = "p cannot be below"  # in a warning that tells how small p can be
 _LEAST = 5  # pairs that have an interval; random parts of fewer only find their ends again
 _SHOWN = 3  # names of training sets in a tooltip
@@ -118,7 +126,7 @@ def _draw(rows: Sequence[Row], relations: Sequence[str], title: str, kinds: Kind
         mine = [row for row in rows if row["relation"] == relation]
         points += _spread([row for row in mine if row["value"] is not None])
         means += [_mean(mine[0])] if mine[0]["mean"] is not None else []
-        test = _describe(mine[0], "neither" if neither else "same data")
+        test = _describe(mine, "neither" if neither else "same data")
         words.append(word(test, 0, _STRIP * place + _WORDS, dx=6))
     cloud = Cloud(x, y, ("value", "relation", "aside"), _TITLES, {"yOffset": aside})
     columns = [*_MEANS, "aside"]
@@ -188,13 +196,19 @@ def _ends(row: Row) -> tuple[float | None, float | None]:
     return (row["low"], row["high"]) if row["n_pairs"] >= _LEAST else (None, None)
 
 
-def _describe(row: Row, baseline: str) -> str:
-    """Return the mean, and its difference from the baseline."""
-    words = [f"{row['n_pairs'] or 0} pairs"]
+def _describe(rows: Sequence[Row], baseline: str) -> str:
+    """Return the mean of a relation, its range if pairs are few, and its difference from others."""
+    row, values = rows[0], [row["value"] for row in rows if row["value"] is not None]
+    words = [plural(row["n_pairs"] or 0, "pair")]
     if row["mean"] is not None:
-        words.append(f"mean {row['mean']:.2f}")
+        words.append(f"mean {format_fixed(row['mean'], 2)}")
+    if 1 < len(values) < _LEAST:
+        ends = [format_fixed(end, 2) for end in (min(values), max(values))]
+        words[-1] += f", range {' to '.join(ends)}"
     if row["difference"] is not None:
-        words.append(f"{round(row['difference'], 2) + 0.0:+.2f} against {baseline}")
+        difference = format_fixed(row["difference"], 2, sign=True)
+        words.append(f"{difference} against {baseline}")
         p = row["p_value"]
-        words.append("no p-value" if p is None else f"p = {format_number(p, 2)}")
+        none = _ALIKE if row["reason"] else "no p-value"
+        words.append(none if p is None else f"p = {format_number(p, 2)}")
     return "\n".join(line for line in (", ".join(words[:2]), ", ".join(words[2:])) if line)
