@@ -100,8 +100,14 @@ function embed(place, spec, room, columns = Math.max(1, Math.min(5, Math.floor(r
   return vegaEmbed(place, spec, {
     // Layers without rows are no fault, though Vega warns of their extent.
     ast: true, renderer: "svg", logLevel: 1, config, actions,
-    tooltip: { theme: dark.matches ? "dark" : "light" },
+    tooltip: { theme: dark.matches ? "dark" : "light", sanitize: asText },
   });
+}
+
+/** Return a value of a tooltip as HTML: nothing but text, with a true minus. */
+function asText(value) {
+  const text = String(value).replace(/^-(?=\d)/, "\u2212");
+  return text.replaceAll("&", "&amp;").replaceAll("<", "&lt;");
 }
 
 /** Return whether what was drawn has a parameter. */

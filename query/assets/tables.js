@@ -4,7 +4,9 @@
 function valueOf(row, number) {
   const cell = row.cells[number];
   const text = cell.dataset.sort ?? cell.textContent.trim();
-  return text === "" ? null : Number.isNaN(Number(text)) ? text : Number(text);
+  if (text === "") return null;
+  const plain = Number(text.replace("\u2212", "-").replace(/,(?=\d{3})/g, "")); // as pages write it
+  return Number.isNaN(plain) ? text : plain;
 }
 
 function compare(a, b) {

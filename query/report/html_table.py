@@ -5,6 +5,7 @@ from __future__ import annotations
 from html import escape
 from typing import Any
 
+from query.figures.drawing.labels import format_number
 from query.statements import Answer
 
 _HASH_LENGTH = 12  # characters of a hash; the CSV has all of them, and so has the cell's title
@@ -61,7 +62,7 @@ def _cell(column: str, value: Any) -> str:
     if isinstance(value, int):
         return f'<td class="number" data-sort="{value}">{value:,}</td>'
     if isinstance(value, float):
-        return f'<td class="number" data-sort="{value}">{value:.3g}</td>'
+        return f'<td class="number" data-sort="{value}">{format_number(value)}</td>'
     text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
     shown = text.replace("_", " ") if column in ("status", "exposure") else text
     if column.endswith("hash"):

@@ -24,8 +24,8 @@ def energy_findings(rows: Sequence[Row]) -> Iterator[str]:
     low, high = best["low_per_atom"], best["high_per_atom"]
     interval = "" if low is None else f" (95 % interval {format_range(low, high)})"
     n, every = best["n"], sum(row["model_id"] == best["model_id"] for row in rows)
-    of = f" of {every} systems" if every > n else ""
-    found = f"{format_number(best['mae_per_atom'])} eV/atom{interval}, n = {n}{of}"
+    of = f" of {every:,} systems" if every > n else ""
+    found = f"{format_number(best['mae_per_atom'])} eV/atom{interval}, n = {n:,}{of}"
     outliers = "".join(f" {sentence}" for sentence in describe_outliers(rows))
     if best["compared_with"] == "labels":
         label = f"{property_label(best['property'])} of {best['source']}"

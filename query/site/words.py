@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from query.figures.drawing.labels import format_fixed
+
 KINDS = {
     "model": "trained model",
     "descriptor": "descriptor",
@@ -45,7 +47,7 @@ def fixed(value: float | None) -> str:
     Args:
         value: The value; None is an empty text.
     """
-    return "" if value is None else f"{round(value, 3) + 0.0:.3f}"  # + 0.0: no -0.000
+    return "" if value is None else format_fixed(value, 3)
 
 
 def ordinal(number: int) -> str:

@@ -8,15 +8,39 @@ from typing import Any
 
 from query.metrics import find_metric
 
+_MINUS = "\N{MINUS SIGN}"
+
 
 def format_number(value: float | None, digits: int = 3) -> str:
-    """Return a value as text.
+    """Return a value as text, with all its significant digits, also if they are zeros.
 
     Args:
         value: The value; None is "undefined".
         digits: How many significant digits are shown.
+
+    Returns:
+        For example "0.780", "-0.50" with a true minus, or "1,234".
     """
-    return "undefined" if value is None else f"{value:.{digits}g}"
+    if value is None:
+        return "undefined"
+    if abs(value) >= 10**digits - 0.5:  # which rounds to more digits
+        return f"{value:,.0f}".replace("-", _MINUS)
+    return f"{value + 0.0:#.{digits}g}".rstrip(".").replace("-", _MINUS)
+
+
+def format_fixed(value: float, decimals: int, *, sign: bool = False) -> str:
+    """Return a value as text with a number of decimals, as in columns.
+
+    Args:
+        value: The value.
+        decimals: How many decimals are shown.
+        sign: Whether a value above 0 has a plus.
+
+    Returns:
+        For example "0.78", "+0.20", or "-0.20" with a true minus; never "-0.00".
+    """
+    rounded = round(value, decimals) + 0.0
+    return f"{rounded:{'+' if sign else ''}.{decimals}f}".replace("-", _MINUS)
 
 
 def format_range(low: float, high: float) -> str:
@@ -199,5 +223,5 @@ def sample_label(rows: Iterable[Mapping[str, Any]]) -> str:
     """
     defined = [row for row in rows if row["value"] is not None]
     ns, ks = (sorted({row[name] for row in defined} - {None}) for name in ("n", "k"))
-    found = [f"n = {' to '.join(map(str, dict.fromkeys((ns[0], ns[-1]))))}"] if ns else []
+    found = [f"n = {' to '.join(f'{n:,}' for n in dict.fromkeys((ns[0], ns[-1])))}"] if ns else []
     return ", ".join(found + ([f"k = {' or '.join(map(str, ks))}"] if ks else []))

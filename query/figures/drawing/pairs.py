@@ -121,6 +121,6 @@ def count_undefined(rows: Sequence[Row], columns: Sequence[str]) -> list[str]:
     most = max(sorted(set(reasons)), key=reasons.count)
     some, every = ({(r["model_a"], r["model_b"]) for r in each} for each in (undefined, rows))
     return [
-        f"{len(some)} of {len(every)} pairs are undefined and not drawn; "
+        f"{len(some):,} of {len(every):,} pairs are undefined and not drawn; "
         f"the most frequent reason: {most}"
     ]

@@ -144,9 +144,9 @@ def _counts(drawn: Sequence[Row], datasets: Sequence[str]) -> list[alt.Chart]:
     lower_is_closer = find_metric(drawn[0]["metric"]).lower_is_closer
     upper, lower = datasets if lower_is_closer else reversed(datasets)
     return [
-        word(f"more alike on {upper}:\n{above} of {len(drawn)} pairs", 8, 12),
+        word(f"more alike on {upper}:\n{above:,} of {len(drawn):,} pairs", 8, 12),
         word(
-            f"more alike on {lower}:\n{below} of {len(drawn)} pairs",
+            f"more alike on {lower}:\n{below:,} of {len(drawn):,} pairs",
             *("width", "height"),
             align="right",
             dx=-6,

@@ -11,7 +11,7 @@ import duckdb
 from query.figures.drawing.chart import fade_unless, finish, inline, layered, tooltips
 from query.figures.drawing.guides import axis_of, level
 from query.figures.drawing.kinds import Kinds, encode_kinds
-from query.figures.drawing.labels import metric_label, sample_label
+from query.figures.drawing.labels import format_fixed, metric_label, sample_label
 from query.figures.drawing.looks import COLORS, assign_looks
 from query.figures.drawing.questions import NothingToDraw, Row
 from query.metrics import find_metric
@@ -180,7 +180,7 @@ def _table(rows: Sequence[Row], lines: Sequence[str], metrics: Sequence[str]) ->
         row
         | {
             "text": ("" if row["holds"] else "× ")
-            + ("undefined" if row["value"] is None else f"{row['value']:.3f}")
+            + ("undefined" if row["value"] is None else format_fixed(row["value"], 3))
         }
         for row in rows
     ]

@@ -11,7 +11,13 @@ import duckdb
 from query.figures.drawing.chart import fade_unless, finish, inline, layered, picked, tooltips, zoom
 from query.figures.drawing.guides import axis_of, word
 from query.figures.drawing.kinds import Kinds, encode_kinds
-from query.figures.drawing.labels import format_number, metric_label, sample_label, score_label
+from query.figures.drawing.labels import (
+    format_fixed,
+    format_number,
+    metric_label,
+    sample_label,
+    score_label,
+)
 from query.figures.drawing.looks import family_looks
 from query.figures.drawing.names import write_names
 from query.figures.drawing.questions import NothingToDraw, Row, ask_unless_missing
@@ -179,10 +185,11 @@ def _describe(rows: Sequence[Row]) -> str:
         why = "three are needed" if row["n_models"] < _LEAST else "all values are equal"
         return f"{words}: no rank correlation ({why})"
     low, high = row["spearman_low"], row["spearman_high"]
-    interval = "" if low is None else f" ({low:.2f} to {high:.2f})"
+    interval = "" if low is None else f" ({format_fixed(low, 2)} to {format_fixed(high, 2)})"
     few = ", too few to conclude" if row["n_models"] < _FEW else ""
     p = format_number(row["spearman_p"], 2)
-    return f"rank correlation {row['spearman']:.2f}{interval}\np = {p}, {words}{few}"
+    rho = format_fixed(row["spearman"], 2)
+    return f"rank correlation {rho}{interval}\np = {p}, {words}{few}"
 
 
 def _notes(rows: Sequence[Row], groups: Sequence[tuple[str, str]]) -> list[str]:

@@ -8,7 +8,12 @@ import altair as alt
 import duckdb
 
 from query.figures.drawing.chart import finish, inline, layered, tooltips
-from query.figures.drawing.labels import direction_label, metric_label, sample_label
+from query.figures.drawing.labels import (
+    direction_label,
+    format_fixed,
+    metric_label,
+    sample_label,
+)
 from query.figures.drawing.looks import COLORS
 from query.figures.drawing.periodic_table import Look, draw_table
 from query.figures.drawing.questions import NothingToDraw, Row, ask_unless_missing
@@ -110,7 +115,7 @@ def node_alignment(
 def _extend(row: Row, by: str | None) -> Row:
     """Return a row with what is written of it: in parentheses what is not beyond chance."""
     chance = row["p_value"] is None or row["p_value"] > _LEVEL
-    text = "" if row["value"] is None else f"{row['value']:.2f}"
+    text = "" if row["value"] is None else format_fixed(row["value"], 2)
     return row | {
         "kind": _ALL if row["kind"] is None else row["kind"],
         "written": f"({text})" if chance else text,

@@ -12,7 +12,7 @@ import duckdb
 from query.figures.drawing.chart import fade_unless, finish, inline, layered, picked, tooltips, zoom
 from query.figures.drawing.guides import axis_of, diagonal, level
 from query.figures.drawing.kinds import Kinds, encode_kinds
-from query.figures.drawing.labels import direction_label, metric_label, sample_label
+from query.figures.drawing.labels import direction_label, format_fixed, metric_label, sample_label
 from query.figures.drawing.looks import COLORS, GRAY, Look
 from query.figures.drawing.questions import NothingToDraw, Row
 from query.metrics import find_metric
@@ -115,7 +115,7 @@ def _medians(rows: Sequence[Row]) -> str:
     for relation in dict.fromkeys(r["relation"] for r in sorted(rows, key=lambda r: r["order"])):
         mine = [row for row in rows if row["relation"] == relation]
         gained = [row["gained"] for row in mine if row["gained"] is not None]
-        middle = f"{median(gained):+.2f}" if gained else "undefined"
+        middle = format_fixed(median(gained), 2, sign=True) if gained else "undefined"
         # A median of one pair in four must not look like that of all four.
         some = "" if len(gained) == len(mine) else f"{len(gained)} of "
         words.append(f"{relation} ({some}{len(mine)} pairs) {middle}")

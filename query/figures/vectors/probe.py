@@ -11,7 +11,7 @@ import duckdb
 from query.figures.drawing.chart import finish, inline, layered
 from query.figures.drawing.guides import axis_of, level
 from query.figures.drawing.kinds import Kinds, encode_kinds
-from query.figures.drawing.labels import method_label, property_label
+from query.figures.drawing.labels import format_fixed, method_label, property_label
 from query.figures.drawing.looks import OTHER_LOOK, family_looks
 from query.figures.drawing.model_rows import draw_rows, row_axis
 from query.figures.drawing.questions import NothingToDraw, Row, ask_unless_missing
@@ -188,5 +188,5 @@ def _notes(rows: Sequence[Row], first: Row) -> list[str]:
         found.append(f"Dashed: the best baseline, {best['model_id']}, n = {best['n']}.")
     below = sum(row["value"] < _LOWEST for row in known)
     if below:
-        found.append(f"{below} values below {_LOWEST} stand at the left edge.")
+        found.append(f"{below} values below {format_fixed(_LOWEST, 1)} stand at the left edge.")
     return [*found, *dict.fromkeys(row["warning"] for row in rows if row["warning"])]

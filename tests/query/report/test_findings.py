@@ -163,8 +163,8 @@ def test_a_system_that_makes_most_of_a_mean_is_named() -> None:
     ]
     (sentence,) = sentences(drawn("energy_errors", rows))["crystals"]
     assert sentence.endswith(
-        "One system, crystals/19, makes 95 % of the mean of a: 2 eV/atom; the mean of the others "
-        "is 0.005 eV/atom."
+        "One system, crystals/19, makes 95 % of the mean of a: 2.00 eV/atom; the mean of the "
+        "others is 0.00500 eV/atom."
     )
     even = [row | {"predicted_residual": 0.9} for row in rows]
     assert "One system" not in sentences(drawn("energy_errors", even))["crystals"][0]

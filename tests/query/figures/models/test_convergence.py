@@ -7,6 +7,7 @@ import pytest
 from scipy.stats import spearmanr
 
 from query.figures import NothingToDraw, convergence
+from query.figures.drawing.labels import format_fixed
 from tests.query.figures.scene import layers, overlapping, written
 
 Connection = duckdb.DuckDBPyConnection
@@ -60,7 +61,7 @@ def test_a_point_is_a_model(scored: Connection) -> None:
             [SCORES[model] for model in models], [aligned[model] for model in models]
         ).statistic
         (words,) = (text for text in texts if f"{len(models)} models" in text)
-        assert f"rank correlation {found:.2f}" in words
+        assert f"rank correlation {format_fixed(found, 2)}" in words
         assert ("too few to conclude" in words) == (len(models) < 5)
     assert {"all models", "without its own family", "Fewer than three models: elsewhere"} <= texts
     assert "energy, mean absolute error (meV) on held out" in texts

@@ -1,0 +1,35 @@
+"""Numbers of texts are written one way."""
+
+from __future__ import annotations
+
+import pytest
+
+from query.figures.drawing.labels import format_fixed, format_number
+
+
+@pytest.mark.parametrize(
+    ("value", "digits", "text"),
+    [
+        (0.78, 3, "0.780"),
+        (0.1, 2, "0.10"),
+        (11.46, 3, "11.5"),
+        (-0.5, 2, "−0.50"),
+        (1, 2, "1.0"),
+        (0, 3, "0.00"),
+        (-0.0, 3, "0.00"),
+        (100, 3, "100"),
+        (999.6, 3, "1,000"),
+        (-12345.6, 3, "−12,346"),
+        (None, 3, "undefined"),
+    ],
+)
+def test_all_digits_are_shown(value: float | None, digits: int, text: str) -> None:
+    assert format_number(value, digits) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "sign", "text"),
+    [(-0.004, True, "+0.00"), (-0.2, True, "−0.20"), (0.2, True, "+0.20"), (-0.2, False, "−0.20")],
+)
+def test_decimals_are_as_many_as_asked_for(value: float, sign: bool, text: str) -> None:
+    assert format_fixed(value, 2, sign=sign) == text
