@@ -22,6 +22,8 @@ _ROW = 18  # px per model
 _HEIGHT = 260  # px of the rows at least, however few they are, and of the distributions
 _HIGHEST = 400  # px of the distributions at most
 _DASHES = [[1, 0], [6, 3], [2, 2], [8, 2, 2, 2]]  # of the first, second, … model of a family
+_MANY = 12  # models, above which lines are gray and have no legend
+_IS_PICKED = "datum.row_of === model"  # the parameter that `finish` makes
 _LEVEL = 0.05  # the p-value up to which a system counts as novel, as in the statement
 _TITLES = {
     "model_id": "model",
@@ -82,8 +84,7 @@ def novelty(
         f"What of {dataset} is novel beside {reference} ({how})",
         notes=[
             f"Dotted line and straight diagonal: systems like those of {reference}.",
-            "Untrained twins and controls are left out. Dashes tell up to "
-            f"{len(_DASHES)} models of one family apart.",
+            f"Untrained twins and controls are left out.{_many(rows)}",
         ],
         models=[row["row_of"] for row in rows],
     )
@@ -97,26 +98,64 @@ def _draw(rows: Sequence[Row], kinds: Kinds, dataset: str, reference: str) -> An
     left[-1] = left[-1].add_params(kinds.chosen)
     p = axis_of("p", f"p, by the systems of {reference}", (0, 1), tickCount=5)
     part = axis_of("share", f"share of {dataset} with at most this p", (0, 1), across=False)
-    lines = alt.Chart(inline(list(_steps(rows)), ("row_of", "family", "nth", *_LINES)))
-    dashes = alt.Scale(domain=list(range(len(_DASHES))), range=_DASHES)
-    right = [
-        diagonal(p, part, (0, 1)),
-        lines.mark_line(interpolate="step-after", strokeWidth=1.5).encode(
-            x=p,
-            y=part,
-            color=kinds.color,
-            detail=alt.Detail(field="row_of", type="nominal"),
-            strokeDash=alt.StrokeDash(field="nth", type="ordinal", scale=dashes, legend=None),
-            opacity=fade_unless(picked("row_of"), kinds.chosen, opacity=0.8),
-            tooltip=tooltips(_LINES),
-        ),
-    ]
+    right = [diagonal(p, part, (0, 1)), *_distributions(rows, p, part, kinds)]
     high = max(_HEIGHT, _ROW * len(rows))
     return alt.hconcat(
         layered(*left, width=280, height=high),
         layered(*right, width=280, height=min(high, _HIGHEST)),
         spacing=36,
+    ).resolve_scale(color="independent")
+
+
+def _distributions(rows: Sequence[Row], p: Any, part: Any, kinds: Kinds) -> list[alt.Chart]:
+    """Draw a line per model: with a legend if they are few, else gray but for what is picked."""
+    steps = list(_steps(rows))
+    lines = alt.Chart(inline(steps, ("row_of", "family", *_LINES))).encode(
+        x=p, y=part, detail=alt.Detail(field="row_of", type="nominal"), tooltip=tooltips(_LINES)
     )
+    names = list(dict.fromkeys(step["row_of"] for step in steps))
+    if len(names) > _MANY:
+        some = {"or": [_IS_PICKED, {"param": kinds.chosen.name, "empty": False}]}
+        return [
+            lines.mark_line(interpolate="step-after", strokeWidth=1, style="line", opacity=0.45),
+            lines.transform_filter(some)
+            .mark_line(interpolate="step-after", strokeWidth=2.5)
+            .encode(color=_without_legend(kinds)),
+        ]
+    looks = {name: _line_look(steps, name, kinds) for name in names}
+    return [
+        lines.mark_line(interpolate="step-after", strokeWidth=1.5).encode(
+            color=_per_model(alt.Color, [color for color, _ in looks.values()], names),
+            strokeDash=_per_model(alt.StrokeDash, [dash for _, dash in looks.values()], names),
+            opacity=fade_unless(picked("row_of"), kinds.chosen, opacity=0.8),
+        )
+    ]
+
+
+def _without_legend(kinds: Kinds) -> alt.Color:
+    return alt.Color(
+        field="family", type="nominal", scale=kinds.color.to_dict()["scale"], legend=None
+    )
+
+
+def _line_look(steps: Sequence[Row], name: str, kinds: Kinds) -> tuple[str, list[int]]:
+    """Return the color of a model's family, and the dashes of its place in the family."""
+    step = next(step for step in steps if step["row_of"] == name)
+    scale = kinds.color.to_dict()["scale"]
+    return scale["range"][scale["domain"].index(step["family"])], _DASHES[step["nth"]]
+
+
+def _per_model(channel: Any, values: Sequence[Any], names: Sequence[str]) -> Any:
+    """Return an encoding of models; those of one title share a legend."""
+    scale = alt.Scale(domain=list(names), range=list(values))
+    legend = alt.Legend(symbolSize=300, symbolStrokeWidth=2, symbolOpacity=1)
+    return channel(field="row_of", type="nominal", title="line of", scale=scale, legend=legend)
+
+
+def _many(rows: Sequence[Row]) -> str:
+    if sum(bool(row["p_values"]) for row in rows) <= _MANY:
+        return ""
+    return " A line is a model; pick one, or click a family in the legend, to see which."
 
 
 def _steps(rows: Sequence[Row]) -> Iterator[Row]:

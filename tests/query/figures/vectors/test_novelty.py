@@ -30,9 +30,24 @@ def test_shares_and_steps_are_of_p_values(small: Connection) -> None:
     assert steps[0][1] == 0 and steps[-1] == (pytest.approx(p[-1], rel=1e-4), 1)
     for value, share in steps[1:]:
         assert (p <= value * (1 + 1e-4)).mean() >= share - 1e-9
-    patterns = {(r["family"], r["nth"]) for r in lines.rows}
-    assert len(patterns) == len({r["row_of"] for r in lines.rows})  # no two look the same
+    scales = [lines.encoding[channel]["scale"] for channel in ("color", "strokeDash")]
+    assert [set(scale["domain"]) for scale in scales] == [{r["row_of"] for r in lines.rows}] * 2
+    looks = [*zip(*(map(str, scale["range"]) for scale in scales), strict=True)]
+    assert len(set(looks)) == len(looks)  # no two look the same
     assert overlapping(chart) == []
+
+
+def test_of_many_models_only_the_picked_ones_have_colors(
+    small: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("query.figures.vectors.novelty._MANY", 7)
+    chart = novelty(small, "molecules", "crystals")
+    gray, colored = layers(chart, "line")[1:]
+    assert gray.mark["style"] == "line" and "color" not in gray.encoding
+    assert gray.rows == colored.rows
+    assert colored.encoding["color"]["field"] == "family"
+    part = chart.to_dict()["hconcat"][1]["layer"][-1]
+    assert part["transform"][0]["filter"]["or"][0] == "datum.row_of === model"
 
 
 def test_what_is_missing_is_named(small: Connection) -> None:
