@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 
+from query.figures.drawing.labels import natural_order
 from query.report.views import FAILED, DrawnSection
 
 _COLUMNS = ("model_a", "model_b", "row_of", "model")  # that hold names of models
@@ -56,7 +57,7 @@ def picker_html(sections: Iterable[DrawnSection], kinds: Mapping[str, str]) -> s
     if not names:
         return ""
     by_kind: dict[str, list[str]] = {kind: [] for kind in _GROUPS}
-    for name in sorted(names):
+    for name in sorted(names, key=natural_order):
         by_kind[kinds.get(name, _BASELINES)].append(name)
     groups = "".join(_group(_GROUPS[kind], found) for kind, found in by_kind.items() if found)
     return (

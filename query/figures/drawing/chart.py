@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 
 import altair as alt
 
+from query.figures.drawing.labels import natural_order
 from query.figures.drawing.questions import Row
 from query.figures.drawing.theme import make_config
 from query.statements import Answer
@@ -174,7 +175,7 @@ def finish(
     notes = list(notes)
     lines = [line for note in notes for line in textwrap.wrap(note, _LETTERS)]
     title = title[0].upper() + title[1:] if capital else title
-    names = sorted(set(models))
+    names = sorted(set(models), key=natural_order)
     if names:
         options: Any = ["", *names]
         labels = ["all models", *names]

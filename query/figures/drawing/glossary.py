@@ -40,7 +40,7 @@ _OTHERS = {
         "this, not the value itself, where the number of systems differs"
     ),
     "p": (
-        "the share of random pairings that agree as well; of 100, p = 0.010 is that none of them "
+        "the share of random pairings that agree as well; of 100, 0.010 means that none of them "
         "does"
     ),
     "95 % interval": "how the value scatters over other samples of as many systems",

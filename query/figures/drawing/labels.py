@@ -96,6 +96,16 @@ _METHODS = {
 }
 
 
+def natural_order(name: str) -> list[Any]:
+    """Return a key by which names are sorted with their numbers as numbers: m-2 before m-10.
+
+    Args:
+        name: The name.
+    """
+    parts = re.split(r"(\d+)", name)  # text and numbers in turn, so that keys can be compared
+    return [int(part) if place % 2 else part for place, part in enumerate(parts)]
+
+
 def metric_label(metric: str) -> str:
     """Return what a metric is called in words.
 

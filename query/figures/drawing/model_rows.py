@@ -54,7 +54,7 @@ def draw_rows(
         kinds: The encodings of the kinds of models; their column is in the rows.
         titles: What tooltips show, by column.
         ends: The columns of the interval's ends; None draws none.
-        hollow: Whether points are rings, smaller ones.
+        hollow: Whether points are outlines, as those of untrained twins.
 
     Returns:
         The words "undefined", the intervals if there are any, and the points.
@@ -84,6 +84,8 @@ def draw_rows(
             lines.mark_rule(clip=True, strokeWidth=width).encode(x2=alt.X2(field=high), **seen)
         )
     points = alt.Chart(inline(known, list(dict.fromkeys(["row_of", kind, column, *titles]))))
-    marks = points.mark_point(filled=not hollow, size=45 if hollow else 70)
+    # Outlines of the usual width would make small shapes look filled.
+    thin = {"strokeWidth": 1.2} if hollow else {}
+    marks = points.mark_point(filled=not hollow, size=70, **thin)
     found.append(marks.encode(shape=kinds.shape, tooltip=tooltips(titles), **seen))
     return found

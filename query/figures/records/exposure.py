@@ -10,6 +10,7 @@ import duckdb
 
 from query.figures.drawing.chart import fade_unless, finish, inline, layered, picked, tooltips
 from query.figures.drawing.kinds import encode_kinds
+from query.figures.drawing.labels import natural_order
 from query.figures.drawing.looks import COLORS, GRAY, Look
 from query.figures.drawing.model_rows import row_axis
 from query.figures.drawing.questions import NothingToDraw, Row
@@ -63,7 +64,9 @@ def exposure(connection: duckdb.DuckDBPyConnection, dataset: str) -> alt.LayerCh
         )
     rows = [
         row | {"row_of": row["model_id"], "answer": _ANSWERS[classify(row)][0]}
-        for row in answer.rows
+        for row in sorted(
+            answer.rows, key=lambda row: (row["family"], natural_order(row["model_id"]))
+        )
     ]
     return finish(
         _draw(rows),

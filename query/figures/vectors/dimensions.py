@@ -9,14 +9,14 @@ import duckdb
 
 from query.figures.drawing.chart import finish, layered
 from query.figures.drawing.kinds import Kinds, encode_kinds
-from query.figures.drawing.labels import method_label, sample_label
+from query.figures.drawing.labels import method_label, natural_order, sample_label
 from query.figures.drawing.looks import OTHER_LOOK, family_looks
 from query.figures.drawing.model_rows import draw_rows, row_axis
 from query.figures.drawing.questions import NothingToDraw, Row
 from query.statements import ask
 
-_ROW = 18  # px per model
-_TWIN = 0.85  # of a row, how far down in it a twin stands
+_ROW = 22  # px per model
+_TWIN = 0.82  # of a row, how far down in it a twin stands
 _ROOM = 1.4  # from the lowest and the highest value to the ends of the axis, as a factor
 _CONTROL = "a control"
 _TITLES = {
@@ -90,7 +90,7 @@ def _draw(rows: Sequence[Row], title: str, kinds: Kinds) -> alt.LayerChart:
     ends = (min(values) / _ROOM, max(values) * _ROOM)
     scale = alt.Scale(type="log", domain=list(ends), nice=False)
     x = alt.X("value:Q", title=title, axis=alt.Axis(format="~g"), scale=scale)
-    order = [row["row_of"] for row in rows]
+    order = _order(rows)
     twins = [row for row in rows if row["kind"] == "twin"]
     models = [row for row in rows if row["kind"] != "twin"]
     layers = []
@@ -102,8 +102,15 @@ def _draw(rows: Sequence[Row], title: str, kinds: Kinds) -> alt.LayerChart:
     return layered(*layers, height=alt.Step(_ROW), width=460)
 
 
+def _order(rows: Sequence[Row]) -> list[str]:
+    """Return the names of the rows, in each family with their numbers as numbers."""
+    looks = {row["row_of"]: row["look"] for row in rows}
+    places = {look: place for place, look in enumerate(dict.fromkeys(looks.values()))}
+    return sorted(looks, key=lambda name: (places[looks[name]], natural_order(name)))
+
+
 def _notes(rows: Sequence[Row]) -> list[str]:
     lines = ["Lines: 95 % intervals."] if any(row["low"] is not None for row in rows) else []
     twins = any(row["kind"] == "twin" for row in rows)
-    rings = ["Rings, a little lower: the untrained twin of the model."] if twins else []
+    rings = ["Outlines, a little lower: the untrained twin of the model."] if twins else []
     return lines + rings

@@ -16,8 +16,8 @@ from query.figures.drawing.looks import OTHER_LOOK, family_looks
 from query.figures.drawing.model_rows import draw_rows, row_axis
 from query.figures.drawing.questions import NothingToDraw, Row, ask_unless_missing
 
-_ROW = 18  # px per model or baseline
-_TWIN = 0.85  # of a row, how far down in it a twin stands
+_ROW = 22  # px per model or baseline
+_TWIN = 0.82  # of a row, how far down in it a twin stands
 _LOWEST = -0.3  # R² that the axis has room for; what is far below the mean label is all the same
 _BASELINE = "a baseline"
 _SCORES = {"r2": "R² of folds left out", "auc": "area under the curve (AUC) of folds left out"}
@@ -182,7 +182,7 @@ def _notes(rows: Sequence[Row], first: Row) -> list[str]:
         f"same {first['groups']} are in one fold ({of} groups). Lines: 95 % intervals."
     ]
     if any(row["kind"] == "twin" for row in rows):
-        found.append("Rings, a little lower: the untrained twin of the model.")
+        found.append("Outlines, a little lower: the untrained twin of the model.")
     best = _best_baseline(known)
     if best is not None:
         found.append(f"Dashed: the best baseline, {best['model_id']}, n = {best['n']}.")
