@@ -43,9 +43,9 @@ def per_property(connection: duckdb.DuckDBPyConnection, datasets: Sequence[str])
             found.append(Version(switches, {**switches, "permutations": _SHUFFLES}))
     if not found:
         raise NothingToDraw(
-            f"no property is known of {LEAST_SYSTEMS} systems of {' or '.join(datasets)}: "
-            "labels come with a dataset such as g2, or with a .parquet file: "
-            "matterzoo ingest MODEL mine.parquet"
+            f"{' or '.join(datasets)} has no property that was measured for {LEAST_SYSTEMS} "
+            "systems, so that nothing can be read from vectors: labels come with a dataset such "
+            "as g2, or with a .parquet file: matterzoo ingest MODEL mine.parquet"
         )
     return found
 

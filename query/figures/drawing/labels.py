@@ -80,8 +80,8 @@ _COLORS = {
     "n_atoms": "atoms",
     "n_residues": "residues",
     "n_elements": "elements",
-    "element": "most frequent element",
-    "group": "group of the most frequent element",
+    "element": "most frequent element, other than hydrogen",
+    "group": "group of the most frequent element, other than hydrogen",
     "rings": "rings of molecules",
 }
 _METHODS = {

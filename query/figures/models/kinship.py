@@ -84,7 +84,7 @@ def kinship(
         The chart; `answer` has one row per pair.
 
     Raises:
-        NothingToDraw: If fewer than two trained models have vectors.
+        NothingToDraw: If there are not two pairs of trained models with vectors.
     """
     answer = ask(
         connection, "kinship", dataset=dataset, metric=metric, k=k, permutations=permutations
@@ -94,6 +94,12 @@ def kinship(
         raise NothingToDraw(
             f"two models with training sets and vectors on {dataset} are needed: "
             f"matterzoo ingest MODEL {dataset}"
+        )
+    if len(pairs) == 1:
+        names = f"{pairs[0]['model_a']} and {pairs[0]['model_b']}"
+        raise NothingToDraw(
+            f"{names} are the only pair of trained models on {dataset}, with nothing to compare "
+            f"it to: matterzoo ingest MODEL {dataset}"
         )
     found = {row["relation"] for row in answer.rows}
     relations = [relation for relation in _LABELS if relation in found]

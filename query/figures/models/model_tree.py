@@ -14,9 +14,10 @@ from query.figures.drawing.chart import fade_unless, finish, inline, layered, pi
 from query.figures.drawing.kinds import Kinds, encode_kinds
 from query.figures.drawing.labels import LEFT_OUT, metric_label
 from query.figures.drawing.looks import OTHER_LOOK, Look, assign_looks, family_looks
-from query.figures.drawing.questions import Row, ask_for_tree
+from query.figures.drawing.questions import NothingToDraw, Row, ask_for_tree
 
 _LINE = 17  # px per model
+_LEAST = 3  # models, as two are joined by one branch
 _WIDTH = 480  # px of the branches
 _COLORED = ("family", "input", "training")
 _TITLES = {
@@ -54,7 +55,7 @@ def model_tree(
         The chart; `answer` has one row per node, and per model without a place in the tree.
 
     Raises:
-        NothingToDraw: If there are not two models that can be compared.
+        NothingToDraw: If there are not three models that can be compared.
         ValueError: If color is none of the three.
     """
     if color not in _COLORED:
@@ -63,6 +64,11 @@ def model_tree(
         connection, "model_tree", dataset=dataset, metric=metric, models=models, k=k
     )
     leaves = [row for row in answer.rows if row["model"] is not None and row["node"] is not None]
+    if len(leaves) < _LEAST:
+        raise NothingToDraw(
+            f"a tree of {len(leaves)} models is a line: their alignment says how far they are "
+            f"apart: matterzoo ingest MODEL {dataset}"
+        )
     outside = [row for row in answer.rows if row["node"] is None]
     looks = _looks(connection, dataset, color, leaves)
     nodes = [row for row in answer.rows if row["node"] is not None]
@@ -72,8 +78,9 @@ def model_tree(
         answer,
         f"Tree of {len(leaves)} models on {dataset}, by {metric_label(metric)}",
         notes=[
-            f"√JSD: square root of the Jensen-Shannon divergence of two models' "
-            f"{metric_label(metric)} profiles.",
+            "√JSD: square root of the Jensen-Shannon divergence of two models' "
+            f"{metric_label(metric)} profiles. A model's profile is its values with all models, "
+            "as shares of their sum.",
             *([LEFT_OUT] if models is None else []),
             *([f"Without a place: {'; '.join(absent)}"] if absent else []),
         ],

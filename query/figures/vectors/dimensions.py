@@ -13,6 +13,7 @@ from query.figures.drawing.labels import method_label, natural_order, sample_lab
 from query.figures.drawing.looks import OTHER_LOOK, family_looks
 from query.figures.drawing.model_rows import draw_rows, row_axis
 from query.figures.drawing.questions import NothingToDraw, Row
+from query.metrics.base import CROWDED
 from query.statements import ask
 
 _ROW = 22  # px per model
@@ -110,7 +111,16 @@ def _order(rows: Sequence[Row]) -> list[str]:
 
 
 def _notes(rows: Sequence[Row]) -> list[str]:
-    lines = ["Lines: 95 % intervals."] if any(row["low"] is not None for row in rows) else []
+    lines = (
+        ["Lines: 95 % intervals, from random subsets of the systems."]
+        if any(row["low"] is not None for row in rows)
+        else []
+    )
     twins = any(row["kind"] == "twin" for row in rows)
     rings = ["Outlines, a little lower: the untrained twin of the model."] if twins else []
-    return lines + rings
+    crowded = {
+        f"k = {row['k']} of {row['n'] - 1} neighbors is hardly a neighborhood: compare with care."
+        for row in rows
+        if row["value"] is not None and row["k"] and CROWDED * row["k"] > row["n"]
+    }
+    return lines + rings + sorted(crowded)

@@ -26,6 +26,11 @@ _REMEDY = (
     ". Labels that are no predictions come with a dataset such as g2, or with a .parquet file: "
     "matterzoo ingest MODEL mine.parquet"
 )
+_DESCRIBED = {  # baselines that are no models
+    "counts": "atoms of each element, or residues of each kind",
+    "size": "the number of atoms or residues",
+    "mean": "the mean label",
+}
 _TITLES = {
     "model_id": "model",
     "value": "value",
@@ -80,8 +85,8 @@ def probe(
     except NothingToDraw as nothing:
         if property is not None:
             raise
-        known = f"no property of the systems of {dataset} is known, but what models predict"
-        raise NothingToDraw(known + _REMEDY) from nothing
+        known = f"{dataset} has no measured property, only predictions of models at most, so that "
+        raise NothingToDraw(f"{known}nothing can be read from vectors{_REMEDY}") from nothing
     rows = [row | {"look": _look_of(row)} for row in answer.rows]
     models = [row for row in rows if row["kind"] != "baseline" and row["value"] is not None]
     if not models:
@@ -170,6 +175,14 @@ def _best_baseline(rows: Iterable[Row]) -> Row | None:
     return max(baselines, key=lambda row: float(row["value"]), default=None)
 
 
+def _describe_baselines(rows: Sequence[Row]) -> list[str]:
+    """Return a note on the baselines, if there are any, and on those that are no models."""
+    named = {row["model_id"] for row in rows if row["kind"] == "baseline"}
+    words = "; ".join(f"{name}: {what}" for name, what in _DESCRIBED.items() if name in named)
+    note = "Gray: baselines, which learned nothing" + (f" ({words})." if words else ".")
+    return [note] if named else []
+
+
 def _notes(rows: Sequence[Row], first: Row) -> list[str]:
     """Return what marks mean, how folds were made, and what weakens the numbers."""
     known = [row for row in rows if row["value"] is not None]
@@ -183,6 +196,7 @@ def _notes(rows: Sequence[Row], first: Row) -> list[str]:
     ]
     if any(row["kind"] == "twin" for row in rows):
         found.append("Outlines, a little lower: the untrained twin of the model.")
+    found += _describe_baselines(rows)
     best = _best_baseline(known)
     if best is not None:
         found.append(f"Dashed: the best baseline, {best['model_id']}, n = {best['n']}.")

@@ -115,7 +115,8 @@ def _describe(rows: Sequence[Row], models: Sequence[str], every: int) -> list[st
     if len(models) == 1:
         return [how]
     some = "" if len(models) >= every else f" of {every}"
-    return [how, f"{len(models)}{some} models to choose from, each in a plane of its own."]
+    which = ", those that see most as the others do, at first one per family" if some else ""
+    return [how, f"{len(models)}{some} models to choose from{which}; each has a plane of its own."]
 
 
 def _draw(rows: Sequence[Row], color: str, models: Sequence[str]) -> Any:

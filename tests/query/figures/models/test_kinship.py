@@ -139,3 +139,13 @@ def test_untrained_models_have_no_relations(own: Connection) -> None:
         NothingToDraw, match="two models with training sets and vectors on crystals are needed"
     ):
         kinship(own, "crystals")
+
+
+def test_one_pair_explains_nothing(trained: Connection) -> None:
+    trained.execute(
+        "UPDATE models SET training_sets = NULL WHERE model_id NOT IN ('alpha-0', 'beta-0')"
+    )
+    with pytest.raises(
+        NothingToDraw, match="alpha-0 and beta-0 are the only pair of trained models on crystals"
+    ):
+        kinship(trained, "crystals")

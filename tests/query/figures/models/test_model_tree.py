@@ -112,6 +112,8 @@ def test_a_tree_needs_two_models(small: Connection) -> None:
         NothingToDraw, match="a tree needs two models.*: matterzoo ingest MODEL crystals"
     ):
         model_tree(small, "crystals", models=["alpha-0"])
+    with pytest.raises(NothingToDraw, match="a tree of 2 models is a line.*: matterzoo ingest"):
+        model_tree(small, "crystals", models=["alpha-0", "beta-0"])
     with pytest.raises(
         ValueError, match="color = 'color', expected one of family, input, training"
     ):

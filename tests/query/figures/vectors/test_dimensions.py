@@ -68,3 +68,10 @@ def test_without_values_there_is_nothing_to_draw(small: Connection) -> None:
         match="no model has a value on crystals: alpha-0 has 60 different vectors, but",
     ):
         dimensions(small, "crystals", k=70)
+
+
+def test_a_note_says_where_k_is_hardly_a_neighborhood(small: Connection) -> None:
+    many, few = (dimensions(small, "crystals", k=k, subsamples=0).to_dict() for k in (50, 10))
+    said = "k = 50 of 59 neighbors is hardly a neighborhood: compare with care."
+    assert said in many["usermeta"]["notes"]
+    assert not any("neighborhood" in note for note in few["usermeta"]["notes"])

@@ -58,6 +58,8 @@ def test_points_are_models_rings_twins_and_the_line_the_best_baseline(labeled: C
         [max(high, -0.3) for high in highs], rel=1e-4
     )
     assert overlapping(chart) == []
+    notes = chart.to_dict()["usermeta"]["notes"]
+    assert any("counts: atoms of each element, or residues of each kind" in it for it in notes)
     (sentence,) = find_sentences([drawn("probe", chart.answer.rows)])["crystals"]
     assert "Those of alpha-0 tell the most: R² " in sentence.text
 
@@ -87,9 +89,9 @@ def test_classes_have_an_area_and_a_share(labeled: Connection) -> None:
 
 
 def test_without_labels_there_is_nothing_to_draw(small: Connection) -> None:
-    with pytest.raises(NothingToDraw, match="no property of the systems of crystals is known"):
+    with pytest.raises(NothingToDraw, match="crystals has no measured property"):
         probe(small, "crystals")
     with pytest.raises(NothingToDraw, match="no label 'gap' .*matterzoo ingest MODEL mine.parquet"):
         probe(small, "crystals", property="gap")
-    with pytest.raises(NothingToDraw, match="no property is known of 10 systems of crystals"):
+    with pytest.raises(NothingToDraw, match="crystals has no property that was measured"):
         per_property(small, ["crystals"])
