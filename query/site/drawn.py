@@ -55,8 +55,8 @@ def draw_figure(connection: duckdb.DuckDBPyConnection, name: str, dataset: str) 
     for color, chart in charts:
         spec = chart.to_dict(validate=False)
         file = f"{name}-{slug(color)}" if versions else name
-        version = {"label": color_label(color), "file": file, "spec": spec, "packed": pack(spec)}
-        versions.append(version)
+        label = color_label(color) + _by_a_model(connection, chart)
+        versions.append({"label": label, "file": file, "spec": spec, "packed": pack(spec)})
     return figure | {"versions": versions}
 
 
@@ -75,6 +75,14 @@ def missing_figure(name: str, reason: str | None) -> dict[str, Any]:
         "structures": None,
         "versions": [],
     }
+
+
+def _by_a_model(connection: duckdb.DuckDBPyConnection, chart: Any) -> str:
+    """Return " predicted by …" if the color of a map is a label that a model gave."""
+    sources = {row.get("source") for row in chart.answer.rows[:1]} - {None}
+    sql = "SELECT model_id FROM models WHERE list_contains(?, model_id)"
+    found = connection.execute(sql, [sorted(sources)]).fetchall()
+    return "".join(f" predicted by {name}" for (name,) in found)
 
 
 def _charts(
