@@ -14,8 +14,13 @@ from query.site.results import METRICS, Results
 # What a row of each table is.
 ROWS = {
     "datasets": "a dataset",
-    "models": "a model, with its family, training sets and licenses",
-    "alignments": f"an ordered pair of models on a dataset, by {' and '.join(METRICS)}",
+    "models": (
+        "a model, with its family, training sets and licenses; kind 'twin' is an untrained twin"
+    ),
+    "alignments": (
+        f"an ordered pair of models on a dataset, by {' and '.join(METRICS)}; column calibrated is "
+        "what pages call above chance"
+    ),
     "dimensions": "an intrinsic dimension of a model's vectors on a dataset",
     "exposure": "a model and a dataset: was it trained on these systems?",
     "scores": "a published score of a model",
@@ -31,12 +36,12 @@ FROM vectors AS a JOIN vectors AS b USING (dataset, system_id)
 WHERE dataset = '{dataset}' AND a.model_id = '{first}' AND b.model_id = '{second}'"""
 _EXAMPLES = {  # the first runs when the page opens, so it takes a single table
     "Who is like {first}?": """\
-SELECT model_b AS model, value, calibrated, p_value, n
+SELECT model_b AS model, value AS cknna, calibrated, p_value, n
 FROM alignments
 WHERE dataset = '{dataset}' AND metric = 'cknna' AND model_a = '{first}' AND model_b <> model_a
 ORDER BY value DESC NULLS LAST""",
     "Which models are most alike?": """\
-SELECT model_a, model_b, value, calibrated, p_value, n, x.family = y.family AS same_family
+SELECT model_a, model_b, value AS cknna, calibrated, p_value, n, x.family = y.family AS same_family
 FROM alignments JOIN models AS x ON x.model_id = model_a JOIN models AS y ON y.model_id = model_b
 WHERE dataset = '{dataset}' AND metric = 'cknna' AND model_a < model_b
   AND x.kind = 'model' AND y.kind = 'model'

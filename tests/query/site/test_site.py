@@ -361,6 +361,25 @@ def test_duckdb_in_the_browser_gives_our_numbers(
     page.close()
 
 
+def test_a_pair_leads_to_its_rows_and_a_missing_function_to_the_store(
+    browser: Browser,  # noqa: F811
+    asked: Path,
+) -> None:
+    page = browser.new_page()
+    with hosted(asked) as address:
+        page.goto(f"{address}/{pair_page('alpha-0', 'beta-1')}")
+        page.get_by_role("link", name="here in your browser").click()
+        page.locator("#answer tbody tr").first.wait_for(timeout=60_000)
+        for name in ("alpha-0", "beta-1"):
+            cells = page.locator("#answer").get_by_role("cell", name=name, exact=True)
+            assert cells.count() == 2  # a row per metric
+        page.fill("#sql", "FROM nearest_models('alpha-0')")
+        page.keyboard.press("Control+Enter")
+        page.get_by_text("The others need the store").wait_for()
+        assert "Did you mean" not in page.locator("#error").inner_text()
+    page.close()
+
+
 def test_a_prompt_without_its_database_says_so(
     browser: Browser,  # noqa: F811
     asked: Path,

@@ -62,7 +62,7 @@ function choose(described, rows) {
     const axis = { labelLimit: Math.min(360, innerWidth * 0.45) };
     if (innerWidth < NARROW) axis.labelExpr = `split(datum.label, "${APART}")`; // into lines
     const bars = named({ field: "label", title: null }, { sort: null, axis });
-    return { mark: "bar", label: texts, encoding: { y: bars, x: quantity(x, { scale: { zero: true, nice: false } }) } };
+    return { mark: "bar", label: texts, encoding: { y: bars, x: quantity(x, { scale: { zero: true, nice: true } }) } };
   }
   const group = grouped(names.find((column) => column.count <= MOST_COLORS));
   if (y !== undefined) return { mark: "point", encoding: { x: quantity(x), y: quantity(y), ...group } };

@@ -142,6 +142,8 @@ async function defineMacros() {
   await (await database).query(await answer.text());
 }
 let macros = null;
+const NEEDS_STORE = "Of matterzoo's functions only cka and mutual_knn are in this page. The others need the store, and " +
+  "matterzoo: matterzoo query \"FROM …\", or matterzoo serve, which has this prompt over a store.";
 
 // ---- from DuckDB to the prompt
 
@@ -175,7 +177,9 @@ async function ask(sql, tell) {
   const connection = await database;
   tell("running …");
   const found = await connection.query(sql).catch((error) => {
-    throw new Error(error.message.replace(/(\n\nLINE \d+:[^]*)\1\s*$/, "$1")); // it points twice
+    const message = error.message.replace(/(\n\nLINE \d+:[^]*)\1\s*$/, "$1"); // it points twice
+    if (!/Function with name \w+ does not exist/.test(message)) throw new Error(message);
+    throw new Error(`${message.replace(/\nDid you mean [^\n]*/, "")}\n\n${NEEDS_STORE}`);
   });
   const rows = [];
   const columns = found.schema.fields.map(({ type }, place) => {
@@ -194,4 +198,6 @@ async function ask(sql, tell) {
   };
 }
 
-begin(ask, catalog.examples, here("../vega.js"));
+// Pages of the site lead here with a statement.
+const linked = new URLSearchParams(location.hash.slice(1)).get("sql");
+begin(ask, catalog.examples, here("../vega.js"), linked ?? undefined);

@@ -22,14 +22,22 @@ function asText(value) {
   return value !== null && typeof value === "object" ? JSON.stringify(value) : String(value);
 }
 
-function shown(value) {
-  return typeof value === "number" && !Number.isInteger(value)
-    ? String(Number(value.toPrecision(6)))
-    : asText(value);
+/** Return how many decimals the numbers of a column have, so that their points stand below each other. */
+function decimalsOf(place) {
+  const sizes = result.rows.map((row) => row[place]).filter((value) => typeof value === "number").map(Math.abs);
+  if (sizes.every(Number.isInteger)) return 0;
+  const decimals = 3 - Math.floor(Math.log10(Math.max(...sizes))); // four digits of the largest
+  const fits = sizes.every((size) => size === 0 || size >= 10 ** -decimals);
+  return fits && decimals >= 0 && decimals <= 8 ? decimals : null; // else each number has its own
+}
+
+function shown(value, decimals) {
+  if (typeof value !== "number") return asText(value);
+  return decimals === null ? String(Number(value.toPrecision(6))) : value.toFixed(decimals);
 }
 
 function cell(value, column) {
-  const made = element("td", value === null ? "NULL" : shown(value));
+  const made = element("td", value === null ? "NULL" : shown(value, column.decimals));
   made.classList.toggle("null", value === null);
   made.classList.toggle("number", NUMBERS.test(column.type));
   if (value !== null) made.title = asText(value).slice(0, 2000);
@@ -61,6 +69,7 @@ function drawRows(rows) {
 
 function draw() {
   const head = element("tr");
+  result.columns.forEach((column, place) => { column.decimals = decimalsOf(place); });
   result.columns.forEach((column, number) => {
     const heading = element("th", undefined, { scope: "col" });
     const button = element("button", column.name, { type: "button" });
@@ -77,12 +86,14 @@ function draw() {
   at("answer").replaceChildren(table);
   at("answer").hidden = false;
   drawRows(result.rows);
-  markWider();
+  markHidden();
 }
 
-/** Say where columns are out of sight. */
-function markWider() {
-  at("answer").classList.toggle("wider", at("answer").scrollWidth > at("answer").clientWidth + 1);
+/** Say where columns or rows are out of sight. */
+function markHidden() {
+  const { scrollHeight, clientHeight, scrollTop, scrollWidth, clientWidth, classList } = at("answer");
+  classList.toggle("wider", scrollWidth > clientWidth + 1);
+  classList.toggle("taller", scrollHeight - clientHeight - scrollTop > 24); // px, less than a row
 }
 
 function describe() {
@@ -111,7 +122,7 @@ async function drawChart() {
   const letters = { labelColor: ink, titleColor: ink, labelFontSize: 12, titleFontSize: 13, titleFontWeight: "normal" };
   const axis = { ...letters, gridColor: line, domainColor: line, tickColor: line };
   const config = {
-    ...LOOKS, axis, axisQuantitative: { tickCount: 8 }, legend: { ...letters, orient: "bottom", columns: 3, symbolSize: 90 },
+    ...LOOKS, axis, axisQuantitative: { tickCount: 8, labelFlush: false, labelOverlap: true }, legend: { ...letters, orient: "bottom", columns: 3, symbolSize: 90 },
     font: getComputedStyle(document.body).fontFamily, background: "transparent", view: { stroke: null },
   };
   // Neither code nor styles from texts: the page's policy forbids both.
@@ -181,15 +192,17 @@ function save() {
  *   type), rows (lists), is_cut and seconds, or throws an Error; `tell` says what it waits for.
  * @param {{question: string, sql: string}[]} examples What can be clicked; the first is run at once.
  * @param {string} script The address of Vega-Embed.
+ * @param {string} first The statement that is run at once.
  */
-export function begin(ask, examples, script) {
+export function begin(ask, examples, script, first = examples[0]?.sql) {
   answer = ask;
   vega = script;
   at("ask").addEventListener("submit", run);
   at("save").addEventListener("click", save);
   at("charted").addEventListener("change", drawChart);
   dark.addEventListener("change", drawChart);
-  addEventListener("resize", markWider);
+  addEventListener("resize", markHidden);
+  at("answer").addEventListener("scroll", markHidden);
   at("sql").addEventListener("keydown", (event) => {
     if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) run(event);
   });
@@ -201,8 +214,8 @@ export function begin(ask, examples, script) {
     });
     at("examples").append(button);
   }
-  if (at("sql").value === "" && examples.length) {
-    at("sql").value = examples[0].sql;
+  if (at("sql").value === "" && first) {
+    at("sql").value = first;
     run();
   }
 }
