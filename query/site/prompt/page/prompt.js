@@ -122,7 +122,7 @@ async function drawChart() {
   const letters = { labelColor: ink, titleColor: ink, labelFontSize: 12, titleFontSize: 13, titleFontWeight: "normal" };
   const axis = { ...letters, gridColor: line, domainColor: line, tickColor: line };
   const config = {
-    ...LOOKS, axis, axisQuantitative: { tickCount: 8, labelFlush: false, labelOverlap: true }, legend: { ...letters, orient: "bottom", columns: 3, symbolSize: 90 },
+    ...LOOKS, axis, axisQuantitative: { tickCount: 8, labelFlush: false, labelOverlap: true, labelSeparation: 6 }, legend: { ...letters, orient: "bottom", columns: 3, symbolSize: 90 },
     font: getComputedStyle(document.body).fontFamily, background: "transparent", view: { stroke: null },
   };
   // Neither code nor styles from texts: the page's policy forbids both.
