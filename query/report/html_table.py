@@ -21,6 +21,7 @@ _WORDS = {
     "card_hash": "hash of the card",
     "doi": "DOI",
     "n_models": "number of models",
+    "n_twins": "number of untrained twins",
     "for_example": "for example",
     "ok": "systems done",
     "sent": "systems sent",

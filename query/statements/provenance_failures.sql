@@ -6,7 +6,9 @@ SELECT f.dataset, status,
             WHEN count(DISTINCT reason_kind(f.reason, numbers := false)) = 1
             THEN min(reason_kind(f.reason, numbers := false))
             ELSE reason_kind(f.reason) END AS reason,
-       count(DISTINCT system_id) AS systems, count(DISTINCT f.model_id) AS n_models,
+       count(DISTINCT system_id) AS systems,
+       count(DISTINCT f.model_id) FILTER (m.untrained_of IS NULL) AS n_models,
+       count(DISTINCT f.model_id) FILTER (m.untrained_of IS NOT NULL) AS n_twins,
        list(DISTINCT f.model_id ORDER BY f.model_id) FILTER (m.untrained_of IS NULL) AS models,
        min(system_id) AS for_example
 FROM failures f LEFT JOIN models m USING (model_id)

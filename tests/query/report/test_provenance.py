@@ -64,7 +64,20 @@ def test_failures_by_reason(con: duckdb.DuckDBPyConnection) -> None:
         2,
         2,
     )
-    assert row["models"] == ["beta-0", "beta-1"]
+    assert (row["models"], row["n_twins"]) == (["beta-0", "beta-1"], 0)
+
+
+def test_twins_are_counted_by_themselves(store_path: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "matter.duckdb"
+    copy.write_bytes(store_path.read_bytes())
+    with query.connect(copy, read_only=False) as con:
+        con.execute(
+            "INSERT INTO failures (system_id, dataset, model_id, status, reason) SELECT "
+            "'crystals/000', 'crystals', unnest(['beta-0', 'beta-0@untrained']), 'failed', 'dull'"
+        )
+        rows = ask(con, "provenance_failures", datasets="crystals").rows
+    (row,) = (row for row in rows if row["reason"] == "dull")
+    assert (row["models"], row["n_models"], row["n_twins"]) == (["beta-0"], 1, 1)
 
 
 def test_reasons_of_one_kind_are_one_row(store_path: Path, tmp_path: Path) -> None:
