@@ -26,7 +26,7 @@ _MANY = 24  # models, from which on the random pairings of the other metrics tak
 _SCORED = 4  # models that a score needs to be drawn
 _LABELED = 2  # properties that a map is colored by
 _MAPS = 6  # models of which there is a map
-_FACTS = ("element", "group", "crystal_system", "rings", "n_elements", "n_atoms", "n_residues")
+_FACTS = ("crystal_system", "group", "element", "rings", "n_elements", "n_atoms", "n_residues")
 _SCORES = """
     SELECT score, test_set FROM scores JOIN models_on($dataset) USING (model_id)
     WHERE kind = 'model'

@@ -51,9 +51,13 @@ def color_systems(rows: Sequence[Row], color: str) -> Coloring:
         The colors; `known` has one entry per row, None where the color is not known.
     """
     if color in CATEGORIES:
-        once = {row["system_id"]: row[color] for row in rows}
-        counted = Counter(value for value in once.values() if value is not None)
-        return _color_by_category([row[color] for row in rows], counted, color)
+        counted = Counter(row[color] for row in rows if row[color] is not None)
+        maps = len({row["model_id"] for row in rows})
+        alike = {*Counter(row["system_id"] for row in rows).values()} == {maps}
+        # Maps that differ in their systems have no common counts.
+        return _color_by_category(
+            [row[color] for row in rows], counted, color, maps if alike else None
+        )
     if color in NUMBERS:
         return _color_by_number([row[color] for row in rows], color_label(color))
     first = next(row for row in rows if row["value"] is not None)
@@ -82,20 +86,28 @@ def _color_by_number(values: Sequence[float | None], title: str, unit: str = "")
     )
 
 
-def _color_by_category(values: Sequence[str | None], counted: Counter[str], color: str) -> Coloring:
-    """Return a look for each of the most frequent categories, and gray for the rest."""
+def _color_by_category(
+    values: Sequence[str | None], counted: Counter[str], color: str, maps: int | None
+) -> Coloring:
+    """Return a look for each of the most frequent categories, and gray for the rest.
+
+    Their names have the count of their systems on each of so many maps, none if that is None.
+    """
+
+    def name(category: str, count: int) -> str:
+        return f"{category} ({count // maps})" if maps else category
+
     frequent = sorted(counted, key=lambda each: (-counted[each], each))[:_MOST_CATEGORIES]
-    names = {each: f"{each} ({counted[each]})" for each in frequent}
+    names = {each: name(each, counted[each]) for each in frequent}
     looks = {names[each]: look for each, look in assign_looks(frequent).items()}
     rest = counted.total() - sum(counted[each] for each in frequent)
+    other = name("other", rest)
     if rest:
-        looks[f"other ({rest})"] = _OTHER
+        looks[other] = _OTHER
     kinds = encode_kinds("category", looks, color_label(color))
     return Coloring(
         [
-            None
-            if value is None
-            else {"category": names.get(value, f"other ({rest})"), "known": value}
+            None if value is None else {"category": names.get(value, other), "known": value}
             for value in values
         ],
         {"color": kinds.color, "shape": kinds.shape, "opacity": fade_unless(kinds.chosen)},

@@ -13,6 +13,7 @@ from query.figures import NothingToDraw, system_map
 from query.statements import ask
 from tests.query.figures.conftest import make_store
 from tests.query.figures.scene import layers, overlapping, written
+from tests.vectors import remove
 
 Connection = duckdb.DuckDBPyConnection
 
@@ -134,6 +135,18 @@ def test_formulas_are_categories(own: Connection) -> None:
     chart = system_map(own, "crystals", color="formula")
     assert {"Y (12)", "other (38)"} <= written(chart)
     assert sum(len(layer.rows) for layer in layers(chart, "point")) == 60
+
+
+def test_counts_are_of_the_points_drawn(own: Connection) -> None:
+    own.execute("UPDATE systems SET formula = 'Y' WHERE system_id < 'crystals/012'")
+    two = ["alpha-0", "beta-0"]
+    chart = system_map(own, "crystals", color="formula", model=two)
+    assert "Y (12)" in written(chart)  # both maps have the same systems
+    remove(own, "model_id = 'beta-0' AND system_id >= 'crystals/050'")
+    chart = system_map(own, "crystals", color="formula", model=two)
+    assert {"Y", "other"} <= written(chart)
+    chart = system_map(own, "crystals", color="formula", model="beta-0")
+    assert {"Y (12)", "other (28)"} <= written(chart)
 
 
 def test_a_message_names_what_is_missing(small: Connection) -> None:
