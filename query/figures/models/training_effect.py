@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from statistics import fmean, median
 from typing import Any
@@ -24,6 +25,10 @@ _LOOKS = {
     "neither": Look(COLORS[4], "cross"),
     "unknown-training-data": Look(GRAY, "triangle-down"),
 }
+# In a reason of the statement.
+_NO_TWIN = re.compile("the untrained twin of (.+) has no vectors here")
+_NAMED = 6  # models that a note names
+_DISTRIBUTED = 3  # pairs of a relation, from which on their distribution is drawn
 _MANY = 300  # pairs, from which on marks are small
 _SIDE = 340  # px of a panel
 _TITLES = {
@@ -57,7 +62,8 @@ def training_effect(
     Left, one mark per pair: its alignment against that of the untrained twins. Where models have
     several twins, the mark is at the mean over their pairs, and a line goes from the lowest to the
     highest value. Pairs of which the twins have no value lie left of the dashed line, pairs that
-    have none themselves below the other. Right, the differences as shares of pairs, by relation.
+    have none themselves below the other. Right, the differences as shares of pairs, of
+    relations that have at least three.
 
     Args:
         connection: A connection to a store, with our functions.
@@ -97,7 +103,7 @@ def training_effect(
     kinds = encode_kinds("relation", looks, "pairs of models")
     sample = sample_label(answer.rows)
     return finish(
-        alt.hconcat(_pairs(rows, metric, kinds), _shares(rows, metric, kinds)),
+        alt.hconcat(_pairs(rows, metric, kinds), *_shares(rows, metric, kinds)),
         answer,
         f"{metric_label(metric)} of models and of their untrained twins on {dataset} ({sample})",
         notes=[_medians(rows), *_gaps(rows)],
@@ -115,7 +121,7 @@ def _medians(rows: Sequence[Row]) -> str:
     for relation in dict.fromkeys(r["relation"] for r in sorted(rows, key=lambda r: r["order"])):
         mine = [row for row in rows if row["relation"] == relation]
         gained = [row["gained"] for row in mine if row["gained"] is not None]
-        middle = format_fixed(median(gained), 2, sign=True) if gained else "undefined"
+        middle = format_fixed(median(gained), 2, sign=True) if gained else "unknown"
         # A median of one pair in four must not look like that of all four.
         some = "" if len(gained) == len(mine) else f"{len(gained)} of "
         words.append(f"{relation} ({some}{len(mine)} pairs) {middle}")
@@ -123,9 +129,18 @@ def _medians(rows: Sequence[Row]) -> str:
 
 
 def _gaps(rows: Sequence[Row]) -> list[str]:
-    missing = sum(row["gained"] is None for row in rows)
-    words = f"Left of the dashed line, or below it: undefined for {missing} pairs."
-    return [words] if missing else []
+    """Return why pairs lie in the strips beyond the dashed lines."""
+    reasons = [row["reason"] for row in rows if row["gained"] is None]
+    if not reasons:
+        return []
+    lacking = [found[1] for reason in reasons if (found := _NO_TWIN.fullmatch(reason or ""))]
+    names = sorted(set(lacking))
+    listed = ", ".join(names[:_NAMED]) + (", …" if len(names) > _NAMED else "")
+    why = [f"{len(lacking)} for which no untrained twin was run ({listed})"] if lacking else []
+    others = len(reasons) - len(lacking)
+    why += [f"{others} for the reason in their tooltip"] if others else []
+    words = "Left of the dashed line, or below it, pairs have no place on the axis: "
+    return [f"{words}{', '.join(why)}."]
 
 
 def _pairs(rows: Sequence[Row], metric: str, kinds: Kinds) -> Any:
@@ -137,9 +152,10 @@ def _pairs(rows: Sequence[Row], metric: str, kinds: Kinds) -> Any:
     gaps = {name: any(row[name] is None for row in rows) for name in ("value", "twins_value")}
     name = metric_label(metric)
     ends = {key: (low - (4 if gaps[key] else 1) * room, high + room) for key in gaps}
-    x = axis_of("across", f"{name} of their untrained twins", ends["twins_value"])
+    numbers = {"labelExpr": f"datum.value < {low - room} ? '' : datum.label"}  # none in a strip
+    x = axis_of("across", f"{name} of their untrained twins", ends["twins_value"], **numbers)
     title = f"{name} of two models ({direction_label(metric)})"
-    y = axis_of("up", title, ends["value"], across=False)
+    y = axis_of("up", title, ends["value"], across=False, **numbers)
     aside = low - 2.5 * room
     drawn = [
         row
@@ -181,8 +197,8 @@ def _marks(drawn: Sequence[Row], x: Any, y: Any, kinds: Kinds) -> list[alt.Chart
     ]
 
 
-def _shares(rows: Sequence[Row], metric: str, kinds: Kinds) -> Any:
-    """Draw, as one line per relation, the share of pairs that gained at most so much."""
+def _shares(rows: Sequence[Row], metric: str, kinds: Kinds) -> list[Any]:
+    """Draw, as one line per relation with enough pairs, the share that gained at most so much."""
     steps = []
     for relation in dict.fromkeys(row["relation"] for row in rows):
         gains = sorted(
@@ -190,16 +206,19 @@ def _shares(rows: Sequence[Row], metric: str, kinds: Kinds) -> Any:
             for row in rows
             if row["relation"] == relation and row["gained"] is not None
         )
-        if gains:
-            steps.append({"relation": relation, "gained": gains[0], "share": 0.0})
+        if len(gains) < _DISTRIBUTED:
+            continue
+        steps.append({"relation": relation, "gained": gains[0], "share": 0.0})
         for place, gain in enumerate(gains, start=1):
             steps.append({"relation": relation, "gained": gain, "share": place / len(gains)})
+    if not steps:
+        return []
     way = "twins' − value" if find_metric(metric).lower_is_closer else "value − twins'"
     x = alt.X("gained:Q", title=f"gained by training: {way}", scale=alt.Scale(zero=True))
     y = axis_of("share", "share of pairs that gained at most this", (0, 1), across=False)
     lines = alt.Chart(inline(steps, ("relation", "gained", "share")))
     dash = alt.StrokeDash("relation:N", legend=None)
-    return layered(
+    panel = layered(
         level(x, 0, "line"),
         lines.mark_line(interpolate="step-after", strokeWidth=2).encode(
             x=x, y=y, color=kinds.color, strokeDash=dash, opacity=fade_unless(kinds.chosen)
@@ -207,3 +226,4 @@ def _shares(rows: Sequence[Row], metric: str, kinds: Kinds) -> Any:
         width=_SIDE,
         height=_SIDE,
     )
+    return [panel]

@@ -92,9 +92,29 @@ def test_pairs_without_twins_stay_visible(own: Connection) -> None:
     aside = [row for row in marks.rows if "twins_value" not in row]
     assert (len(marks.rows), len(aside), len(missing)) == (15, 5, 5)
     assert {row["reason"] for row in aside} == {row["reason"] for row in missing}
+    notes = chart.usermeta["notes"]
+    assert "5 for which no untrained twin was run (beta-2)." in notes[1]
+    relations = [row["relation"] for row in chart.answer.rows if row["gained"] is not None]
+    distributed = {row["relation"] for row in layers(chart, "line")[-1].rows}
+    several = {name.replace("-", " ") for name in relations if relations.count(name) >= 3}
+    assert distributed == several < {name.replace("-", " ") for name in relations}
     low, _ = marks.encoding["x"]["scale"]["domain"]
     known = [row["across"] for row in marks.rows if "twins_value" in row]
     assert all(low < row["across"] < min(known) for row in aside)
+
+
+def test_a_distribution_takes_three_pairs(own: Connection) -> None:
+    remove(
+        own,
+        "model_id LIKE '%@untrained' AND model_id NOT IN ('alpha-0@untrained', "
+        "'alpha-1@untrained')",
+    )
+    chart = training_effect(own, "crystals", metric="cka", permutations=20)
+    assert sum(row["gained"] is not None for row in chart.answer.rows) == 1
+    assert len(chart.hconcat) == 1
+    assert "neither (4 pairs) unknown" in chart.usermeta["notes"][0].replace("0 of ", "")
+    x, y = (layers(chart, "point")[0].encoding[side] for side in "xy")
+    assert x["axis"]["labelExpr"] == y["axis"]["labelExpr"]
 
 
 def test_twins_that_are_one_network_are_no_evidence(own: Connection) -> None:
