@@ -86,9 +86,11 @@ SECTIONS = (
         "Does one model know what another knows?",
         "Information imbalance measures how far the nearest neighbors in one model's vectors are "
         "neighbors in another's. Two models near (0, 0) hold the same information; two near "
-        "(1, 1) have nothing in common. Off the diagonal, one model holds what the other holds, "
-        "and more. The measure looks at nearest neighbors only, so noise at short distances "
-        "hides what two models share at long distances.",
+        "(1, 1) have nothing in common. The nearer a pair is to the upper left corner, the more "
+        "does a hold of what b holds, and b not of what a holds; the lower right corner is the "
+        "reverse. Far from all corners, each holds a part of the other. The measure looks at "
+        "nearest neighbors only, so noise at short distances hides what two models share at long "
+        "distances.",
         [
             Panel(
                 "information_imbalance_plane",
@@ -171,8 +173,8 @@ SECTIONS = (
         "own. On the diagonal, the architecture explains everything. Above it, training brought "
         "the two models together; below it, training set them apart. Where "
         "models have several twins, a line goes from the lowest to the highest value of their "
-        "pairs. The right panel shows how "
-        "these differences are distributed over all pairs.",
+        "pairs. Where a relation has three pairs with twins or more, a right panel shows how these "
+        "differences are distributed over them.",
         [Panel("training_effect", figures.training_effect, per_dataset())],
     ),
     Section(

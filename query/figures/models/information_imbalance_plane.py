@@ -22,6 +22,7 @@ _CORNERS = {
     (0, 1): "a contains b",
     (1, 0): "b contains a",
 }
+_ORDER = "Of a pair, a is the model that comes first by family, then by name."
 _AXIS: Any = {"values": [0, 0.25, 0.5, 0.75, 1], "grid": False, "format": ".2~f"}
 _SIDE = 380  # px of a panel
 _TITLES = {
@@ -92,7 +93,7 @@ def information_imbalance_plane(
         alt.hconcat(*panels),
         answer,
         f"Information imbalance on {where}",
-        notes=count_undefined(answer.rows, ("a_to_b", "b_to_a")),
+        notes=[_ORDER, *count_undefined(answer.rows, ("a_to_b", "b_to_a"))],
         models=[row[name] for row in _defined(answer.rows) for name in ("model_a", "model_b")],
     )
 

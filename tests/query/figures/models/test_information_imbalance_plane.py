@@ -60,7 +60,8 @@ def test_two_datasets_have_equally_many_systems(own: Connection) -> None:
     assert {row["reason"] for row in left_out} == {
         "one of the two sees less than half of the systems that others see"
     }
-    (note,) = chart.to_dict()["usermeta"]["notes"]
+    order, note = chart.to_dict()["usermeta"]["notes"]
+    assert order == "Of a pair, a is the model that comes first by family, then by name."
     assert note.startswith("7 of 28 pairs are undefined and not drawn")
     assert {"0.25", "0.75"} <= written(chart)
     assert {f"Δ(a → b) on {name}, n = 40, k = 2" for name in ("crystals", "molecules")} <= written(
