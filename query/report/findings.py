@@ -16,6 +16,7 @@ from zoo.terminal import plural
 Row = dict[str, Any]
 Rows = Sequence[Row]
 _NAMED = 6  # checks or models that a sentence names
+_SEEN = "models and descriptors"  # what a figure compares if none are named
 _CONTROLS = "control_alignment"  # the section of checks
 _DOUBT = "Where all is well, 1 dataset in 20 has such a check by chance. "  # see `p_least`
 _MODELS = {"all": "over all models", "cross-family": "without its own family"}
@@ -130,7 +131,7 @@ def _alignment_matrix(rows: Rows) -> Iterator[str]:
     pairs = [r for r in rows if r["place_a"] < r["place_b"] and r["calibrated"] is not None]
     cross = [row for row in pairs if row["family_a"] != row["family_b"]]
     said = None
-    for which, some in (("Of all pairs", pairs), ("Of cross-family pairs", cross)):
+    for which, some in ((f"Of all pairs of {_SEEN}", pairs), ("Of pairs from two families", cross)):
         best = max(some, key=lambda row: float(row["calibrated"]), default=None)
         if best is not None and best is not said:
             said = best
@@ -189,8 +190,9 @@ def _alignment_across_datasets(rows: Rows) -> Iterator[str]:
         if pairs:
             means = [format_number(fmean(row[on] for row in pairs)) for on in ("on_a", "on_b")]
             where = f"{means[0]} on {pairs[0]['dataset_a']} and {means[1]} on"
-            of = f"{metric_label(metric)} of {plural(len(pairs), 'pair')}"
-            yield f"The mean {of} is {where} {pairs[0]['dataset_b']}."
+            of = f"{metric_label(metric)} of {plural(len(pairs), 'pair')} of {_SEEN}"
+            n = f"n = {pairs[0]['n_a']:,} of each"
+            yield f"The mean {of} is {where} {pairs[0]['dataset_b']} ({n})."
 
 
 def _dimensions(rows: Rows) -> Iterator[str]:

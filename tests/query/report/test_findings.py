@@ -53,9 +53,10 @@ def test_the_most_similar_pairs_are_those_beyond_chance() -> None:
     ]
     assert sentences(drawn("alignment_matrix", rows)) == {
         "crystals": [
-            "Of all pairs, m1 and m2 are the most alike: CKA 0.900, calibrated 0.800, n = 60.",
-            "Of cross-family pairs, m1 and m3 are the most alike: CKA 0.700, calibrated 0.500, "
-            "n = 60.",
+            "Of all pairs of models and descriptors, m1 and m2 are the most alike: CKA 0.900, "
+            "calibrated 0.800, n = 60.",
+            "Of pairs from two families, m1 and m3 are the most alike: CKA 0.700, calibrated "
+            "0.500, n = 60.",
         ]
     }
 
@@ -247,11 +248,14 @@ def test_controls_that_fail_are_shown_first() -> None:
 
 
 def test_two_datasets_are_named() -> None:
-    names = {"dataset_a": "crystals", "dataset_b": "molecules", "metric": "cka"}
+    names = {"dataset_a": "crystals", "dataset_b": "molecules", "metric": "cka", "n_a": 40}
     rows = [{**names, "on_a": 0.2, "on_b": 0.4}, {**names, "on_a": 0.3, "on_b": 0.6}]
     rows.append({**names, "on_a": None, "on_b": 0.9})
     (sentence,) = sentences(drawn("alignment_across_datasets", rows))["crystals"]
-    assert sentence == "The mean CKA of 2 pairs is 0.250 on crystals and 0.500 on molecules."
+    assert sentence == (
+        "The mean CKA of 2 pairs of models and descriptors is 0.250 on crystals and 0.500 on "
+        "molecules (n = 40 of each)."
+    )
 
 
 def test_unknown_values_are_in_no_sentence() -> None:
