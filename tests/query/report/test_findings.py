@@ -183,13 +183,13 @@ def test_a_baseline_that_no_model_beats_is_ahead() -> None:
     rows = [told("a", 0.8006, -0.0002), told("b", 0.81, -0.02, n=40)]
     assert sentences(drawn("probe", rows))["crystals"] == [
         "The vectors of 0 of 2 models tell more of gap than the best baseline, beyond the interval "
-        "of the difference. None has a higher R² than it; a comes nearest: 0.801, 0.0002 below "
+        "of the difference. None has a higher R² than it; a comes nearest: 0.801, 0.00020 below "
         "composition, n = 60."
     ]
     rows.append(told("c", 0.9, 0.15))
     (sentence,) = sentences(drawn("probe", rows))["crystals"]
     assert sentence.startswith("The vectors of 1 of 3 models")
-    assert sentence.endswith("Those of c tell the most: R² 0.9 (composition: 0.75, n = 60).")
+    assert sentence.endswith("Those of c tell the most: R² 0.900 (composition: 0.750, n = 60).")
 
 
 SHUFFLED: dict[str, Any] = {
