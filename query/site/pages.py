@@ -87,15 +87,17 @@ def render_pages(
         yield page(addresses.dataset_page(name), "dataset.html", **content, figures=figures[name])
     for family in families:
         models = [model for model in results.models.values() if model["family"] == family]
-        yield page(addresses.family_page(family), "family.html", family=family, models=models)
+        about = {"family": family, "near": _nearest_elsewhere(results, models)}
+        yield page(addresses.family_page(family), "family.html", models=models, **about)
     for model_id, model in results.models.items():
         yield page(addresses.model_page(model_id), "model.html", **_about_model(results, model))
     pairs = results.pairs()
     for (a, b), rows in pairs.items():
         pair = {"a": results.models[a], "b": results.models[b], "rows": rows}
-        pair["of_twins"] = _rows_of_twins(results, pairs, a, b)
-        said = answers.on_each_dataset(rows)
-        yield page(addresses.pair_page(a, b), "pair.html", **pair, said=said)
+        pair |= {"of_twins": _rows_of_twins(results, pairs, a, b)}
+        yield page(
+            addresses.pair_page(a, b), "pair.html", **pair, said=answers.on_each_dataset(rows)
+        )
 
 
 def _overview(results: Results, figures: dict[str, list[Row]]) -> Row:
@@ -115,6 +117,23 @@ def _count_kinds(results: Results) -> str:
         if kind in counts
     )
     return f"{', '.join(first)} and {last}" if first else last
+
+
+def _nearest_elsewhere(results: Results, models: Sequence[Row]) -> list[Row]:
+    """Return the trained model of another family that is most like each model on each dataset.
+
+    Returns:
+        Alignments by the first of METRICS, with `model` and `other`; none where none is defined.
+    """
+    found = []
+    for model, dataset in product(models, results.datasets):
+        for near in results.neighbors(model["model_id"], dataset["dataset"]):
+            other, row = results.models[near["other"]], near[METRICS[0]]
+            is_elsewhere = other["family"] != model["family"] and other["kind"] == "model"
+            if is_elsewhere and row["value"] is not None:
+                found.append(row | {"model": model["model_id"], "other": other["model_id"]})
+                break
+    return found
 
 
 def _rows_of_twins(

@@ -117,6 +117,25 @@ def test_pages_say_what_they_are_to_be_compared_with(folder: Path) -> None:
     assert pair_page("alpha-0@untrained", "beta-1").removeprefix("pairs/") in pair
 
 
+def test_a_family_is_beside_the_nearest_of_others(folder: Path) -> None:
+    rows = pq.read_table(folder / "results" / "alignments.parquet").to_pylist()
+    beta = [f"beta-{i}" for i in range(3)]
+    near = max(
+        (
+            r
+            for r in rows
+            if (r["metric"], r["model_a"]) == ("cknna", "alpha-0") and r["model_b"] in beta
+        ),
+        key=lambda row: float(row["value"]),
+    )
+    text = (folder / "families" / "alpha.html").read_text()
+    found = re.search(
+        r'models/alpha-0.html">alpha-0</a><td>crystals<td>.*?>(.*?)</a><td>(.*?)<', text
+    )
+    assert found is not None
+    assert found.groups() == (near["model_b"], f"{near['value']:.3f}")
+
+
 def test_the_tree_has_the_distances_of_profiles(folder: Path) -> None:
     path = folder / "results" / DATASETS[0] / "tree-data-cka.json"
     tree: dict[str, Any] = json.loads(path.read_text())
