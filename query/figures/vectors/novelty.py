@@ -104,7 +104,7 @@ def _draw(rows: Sequence[Row], kinds: Kinds, dataset: str, reference: str) -> An
         layered(*left, width=280, height=high),
         layered(*right, width=280, height=min(high, _HIGHEST)),
         spacing=36,
-    ).resolve_scale(color="independent")
+    ).resolve_scale(color="independent", shape="independent", strokeDash="independent")
 
 
 def _distributions(rows: Sequence[Row], p: Any, part: Any, kinds: Kinds) -> list[alt.Chart]:
