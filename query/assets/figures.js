@@ -9,6 +9,8 @@ const SMALLEST = 150; // px to which a panel shrinks
 const LINE = 12; // px from a name that is written upright to the next
 const LETTER = 6.6; // px, as wide as a letter of a title is on average
 const NARROW = 620; // px of room, below which legends do not stand side by side
+const PADDING = 20; // px of a figure left and right of its panels
+const ROUNDED = 2; // px by which a figure may be wider than its room unseen
 const GROWN = 12; // px of room, below which a figure is not drawn again
 const WRITTEN = "written"; // the name of a panel that writes what the one left of it draws
 const dark = matchMedia("(prefers-color-scheme: dark)");
@@ -74,6 +76,25 @@ function scale(spec, factor) {
   }
 }
 
+/** Make all panels as wide as the widest, where each has a line of its own. */
+function alignPanels(spec) {
+  const most = across(spec);
+  for (const panel of panels(spec)) {
+    if (typeof panel.width !== "number") continue;
+    if (isSquare(panel)) panel.height = most;
+    panel.width = most;
+  }
+}
+
+/** Return how wide what was drawn is without its legends, which do not grow with the panels. */
+function widthOfPanels(place) {
+  const boxes = [...place.querySelectorAll("svg :is(.role-axis, .role-mark, .background)")]
+    .filter((part) => !part.closest(".role-legend") && !part.matches("[clip-path]"))
+    .map((part) => part.getBoundingClientRect()).filter((box) => box.width > 0);
+  const [left, right] = [boxes.map((box) => box.left), boxes.map((box) => box.right)];
+  return Math.max(...right) - Math.min(...left) + PADDING;
+}
+
 /** Break titles of axes into lines where they are longer than their panel is wide. */
 function wrap(spec, width = spec.width) {
   const lines = [spec.encoding?.x?.title ?? []].flat();
@@ -88,12 +109,14 @@ function wrap(spec, width = spec.width) {
 }
 
 /** Draw a specification in an element and return what Vega-Embed made. */
-function embed(place, spec, room, columns = Math.max(1, Math.min(5, Math.floor(room / 170)))) {
+function embed(place, spec, room, columns = Math.max(1, Math.min(6, Math.floor(room / 170)))) {
   const config = structuredClone(configs[dark.matches ? "dark" : "light"]);
   config.background = "transparent";
   // Where there is little room, legends are below each other.
   if (room < NARROW) config.legend.layout = { bottom: { anchor: "start", direction: "vertical" } };
   config.legend.columns = columns;
+  config.legend.labelLimit = Math.min(config.legend.labelLimit, room - 60);
+  config.legend.titleLimit = Math.min(config.legend.titleLimit, room - 20);
   const saved = { svg: true, png: true };
   const actions = { export: saved, source: false, compiled: false, editor: false };
   // The interpreter of expressions needs no code from texts, which the page's policy forbids.
@@ -128,14 +151,17 @@ async function fill(place, spec) {
     made.finalize();
     made = await embed(place, spec, room, columns);
   };
-  if (width() > room && panels(spec).length > 1) {
+  const shortened = panels(spec).some(({ name }) => name === WRITTEN);
+  if (widthOfPanels(place) > room && panels(spec).length > 1) {
     stack(spec, room < NARROW ? 1 : 2);
+    if (room < NARROW) alignPanels(spec);
+    place.classList.toggle("shortened", shortened);
     await again();
   }
   let grown = 1;
   const largest = most(spec);
   for (let pass = 0; pass < 3; pass += 1) { // titles that are broken leave more room
-    const [plots, whole] = [across(spec), width()];
+    const [plots, whole] = [across(spec), widthOfPanels(place)];
     const wished = (room - (whole - plots)) / plots;
     const factor = Math.max(LEAST, Math.min(largest, grown * wished)) / grown;
     if (plots === 0 || factor === 1 || (factor > 0.98 && factor <= 1.02 && whole <= room)) break;
@@ -144,10 +170,11 @@ async function fill(place, spec) {
     wrap(spec);
     await again();
   }
-  if (width() > room) await again(1);
-  place.classList.toggle("wider", width() > room);
+  const isWider = () => width() > room + ROUNDED;
+  if (isWider()) await again(1);
+  place.classList.toggle("wider", isWider());
   place.style.setProperty("--drawn", `${width()}px`); // the menu stands there
-  place.tabIndex = width() > room ? 0 : -1; // so that it can be moved by keys
+  place.tabIndex = isWider() ? 0 : -1; // so that it can be moved by keys
   // A layer without rows is no picture that lacks a description.
   for (const layer of place.querySelectorAll("g[role=graphics-symbol]:empty")) {
     layer.setAttribute("role", "none");
