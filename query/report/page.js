@@ -3,6 +3,7 @@
 // Figures are drawn when they come near the window. Nothing is computed again, nothing fetched.
 const pick = document.getElementById("pick");
 const unpacked = new Map();
+const drawnModels = new Map(); // by place: the models that can be picked out there
 
 /** Return the specification that a view carries, unpacked at its first use. */
 function unpack(view) {
@@ -16,14 +17,21 @@ async function draw(view, again = false) {
   if (place === null || view.hidden || (!again && !isStale(place))) return;
   drawn.set(place, { ...drawn.get(place), room: place.clientWidth });
   const spec = structuredClone(await unpack(view));
-  for (const param of spec.params ?? []) if (param.name === "model") delete param.bind;
-  show(await fill(place, spec));
+  for (const param of spec.params ?? []) {
+    if (param.name !== "model") continue;
+    drawnModels.set(place, param.bind.options);
+    delete param.bind;
+  }
+  show(place, await fill(place, spec));
 }
 
-/** Pick out the chosen model in a figure that knows models. */
-function show(made) {
+/** Pick out the chosen model in a figure that knows models, or say that it is not there. */
+function show(place, made) {
   if (pick === null) return;
-  if (has(made, "model")) made.view.signal("model", pick.value).runAsync();
+  const here = drawnModels.get(place)?.includes(pick.value);
+  if (has(made, "model")) made.view.signal("model", here ? pick.value : "").runAsync();
+  const absent = place.closest("figure").querySelector(".absent");
+  absent.textContent = here === false ? `${pick.value} is not in this figure.` : "";
   const maps = (made.spec.params ?? []).find((param) => param.name === "seen_by");
   if (maps?.bind.options.includes(pick.value)) made.view.signal("seen_by", pick.value).runAsync();
 }
@@ -113,7 +121,7 @@ for (const button of document.querySelectorAll("button.copy")) {
   button.addEventListener("click", () => copy(button));
 }
 pick?.addEventListener("change", () => {
-  for (const { made } of drawn.values()) if (made) show(made);
+  for (const [place, { made }] of drawn) if (made) show(place, made);
 });
 dark.addEventListener("change", () => redraw(true));
 addEventListener("resize", () => { redraw(false); markTables(); });

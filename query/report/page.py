@@ -218,7 +218,7 @@ def _figure(name: str, image: Image) -> str:
         canvas = f'<div class="with-structure">{canvas}{structure_html()}</div>'
     return (
         f"<figure><figcaption><strong>{escape(image.title)}</strong> <small>{notes}</small>"
-        f"</figcaption>{canvas}"
+        f'<span class="absent" role="status"></span></figcaption>{canvas}'
         f"{_links(name, image.answer, ('json', 'csv'))}</figure>"
         f'<script type="application/octet-stream" class="packed">{assets.pack(spec)}</script>'
     )
