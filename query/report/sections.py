@@ -68,7 +68,10 @@ SECTIONS = (
         "converge as they get better, alignment falls as the error grows. Models of the "
         "reference's own family tend to be both similar to it and good, for one and the same "
         "reason, so a second panel leaves them out, if enough others are left. A correlation "
-        "over a handful of models is weak evidence: look at its interval.",
+        "over a handful of models is weak evidence, and over fewer than five it is none, so that "
+        "it has no interval. A dataset is not among the choices if fewer than four of its models "
+        "have a known error; only potentials have errors of energies, and only where there are "
+        "labels that no model predicted.",
         [Panel("convergence", figures.convergence, per_score)],
     ),
     Section(

@@ -157,7 +157,8 @@ def per_score(connection: duckdb.DuckDBPyConnection, datasets: Sequence[str]) ->
     found = [version for dataset in datasets for version in _scores_on(connection, dataset)]
     if not found:
         raise NothingToDraw(
-            f"no error is known for {_SCORED} models with vectors on {' or '.join(datasets)}: "
+            f"fewer than {_SCORED} models with vectors on {' or '.join(datasets)} have a known "
+            "error, published or against labels of energies: "
             "matterzoo query 'FROM scores'"
         )
     return found

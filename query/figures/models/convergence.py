@@ -9,7 +9,7 @@ import altair as alt
 import duckdb
 
 from query.figures.drawing.chart import fade_unless, finish, inline, layered, picked, tooltips, zoom
-from query.figures.drawing.guides import axis_of, word
+from query.figures.drawing.guides import axis_of, level, word
 from query.figures.drawing.kinds import Kinds, encode_kinds
 from query.figures.drawing.labels import (
     format_fixed,
@@ -147,7 +147,9 @@ def _panel(
     mine = [row for row in of_group if row["relation"] == relation]
     rows = _drawn(every, group, relation)
     unit = "" if unit == "1" else f" ({unit})"
-    ends = [_ends([row[column] for row in shown]) for column in ("score_value", "value")]
+    best = next((row["reference_score"] for row in mine if row["reference_score"]), None)
+    scores = [row["score_value"] for row in shown] + ([] if best is None else [best])
+    ends = [_ends(values) for values in (scores, [row["value"] for row in shown])]
     x = axis_of("score_value", [f"{score_label(every[0]['score'])}{unit}", *where], ends[0])
     title = f"{metric_label(every[0]['metric'])} with {every[0]['reference']}"
     y = axis_of("value", f"{title} ({sample_label(every)})", ends[1], across=False)
@@ -164,10 +166,21 @@ def _panel(
         write_names(rows, "model_id", x, y, (_WIDTH, _HEIGHT)),
         word(_describe(mine), 6, 12),
     ]
+    if best is not None:
+        layers += _mark_reference(every[0]["reference"], best, x, ends[0])
     title = alt.TitleParams(_PANELS[relation], fontSize=12, frame="group")
     marks = zoom(layers[0], place)
     layers[0] = marks if place else marks.add_params(kinds.chosen)
     return layered(*layers, width=_WIDTH, height=_HEIGHT, title=title)
+
+
+def _mark_reference(name: str, score: float, x: Any, ends: tuple[float, float]) -> list[alt.Chart]:
+    """Draw a line at the error of the reference, which is no point as it is its own."""
+    side = "left" if score < sum(ends) / 2 else "right"
+    marks = alt.Chart({"values": [{"score_value": score, "text": f"{name}, the reference"}]})
+    words = marks.mark_text(style="soft", align=side, dx=4 if side == "left" else -4, dy=-8)
+    text = alt.Text(field="text", type="nominal")
+    return [level(x, score), words.encode(x=x, y=alt.YValue("height"), text=text)]
 
 
 def _ends(values: Sequence[float]) -> tuple[float, float]:
