@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 _FONT = "Helvetica, Arial, 'Liberation Sans', 'DejaVu Sans', sans-serif"
+_TICKS = 6  # on an axis, about: few numbers are read, many lines hide what is drawn
 _SMALL = 11  # px, of all letters but titles; 10 inside a chart
 # Text on the page has a contrast of 4.5 : 1 and more, lines that must be seen 3 : 1 and more.
 _LIGHT = {"ink": "#1b1f24", "soft": "#5b636c", "line": "#7d858e", "grid": "#e4e7ea"}
@@ -31,7 +32,12 @@ def make_config(*, dark: bool = False) -> dict[str, Any]:
         "padding": 8,
         "title": _title(color),
         "axis": _axis(color),
-        "axisQuantitative": {"labelOverlap": "greedy", "labelSeparation": 6, "labelFlush": False},
+        "axisQuantitative": {
+            "tickCount": _TICKS,
+            "labelOverlap": "greedy",
+            "labelSeparation": 6,
+            "labelFlush": False,
+        },
         "header": {"labelColor": color["ink"], "labelFontSize": 12, "titleColor": color["soft"]},
         "legend": _legend(color),
         "view": {"stroke": None, "continuousWidth": 420, "continuousHeight": 300},
