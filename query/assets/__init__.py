@@ -63,7 +63,7 @@ def pack(content: Any) -> str:
 
 def structure_html() -> str:
     """Return the place beside a map that shows the structure of a system, also by name."""
-    missing = f"not drawn: a page has at most {MOST:,} drawings, of systems with a known structure"
+    missing = f"not drawn: its structure is unknown, or the page has its {MOST:,} drawings already"
     return (
         f'<div class="structure" data-missing="{missing}">'
         '<label>Point at a system, or choose one <select autocomplete="off"></select></label>'

@@ -128,10 +128,14 @@ def choose_label_set(
     if len(chosen) == 1:
         return chosen[0]
     if not chosen:
-        models = ", ".join(p.source for p in known if p.is_model) or "none yet"
+        models = ", ".join(p.source for p in known if p.is_model)
         raise ValueError(
-            f"no labels of {name or 'energy'}{f' of {source!r}' if source else ''} on {dataset}; "
-            f"predictions of a model can take their place: source := '…', one of: {models}"
+            f"no labels of {name or 'energy'}{f' of {source!r}' if source else ''} on {dataset}"
+            + (
+                f"; predictions of a model can take their place: source := '…', one of: {models}"
+                if models
+                else ", and no model has predicted any"
+            )
         )
     choices = "; ".join(f"property := '{p.name}', source := '{p.source}'" for p in chosen)
     raise ValueError(f"several labels on {dataset} are energies, choose one: {choices}")
