@@ -152,9 +152,8 @@ def _pairs(rows: Sequence[Row], metric: str, kinds: Kinds) -> Any:
     gaps = {name: any(row[name] is None for row in rows) for name in ("value", "twins_value")}
     name = metric_label(metric)
     ends = {key: (low - (4 if gaps[key] else 1) * room, high + room) for key in gaps}
-    numbers: dict[str, Any] = {
-        "labelExpr": f"datum.value < {low - room} ? '' : datum.label"
-    }  # none in a strip
+    # A strip has no numbers, as what lies there has no place on the axis.
+    numbers: dict[str, Any] = {"labelExpr": f"datum.value < {low - room} ? '' : datum.label"}
     x = axis_of("across", f"{name} of their untrained twins", ends["twins_value"], **numbers)
     title = f"{name} of two models ({direction_label(metric)})"
     y = axis_of("up", title, ends["value"], across=False, **numbers)
