@@ -27,7 +27,13 @@ _SEEN = 99  # percent of the residuals that a panel has room for; one system mus
 _ROOM = 1.25  # of that, to the edge of a panel
 _HEAVY = 0.15  # of a mean, from which on one system's share of it is said
 _FAR = 10  # times the mean, which it must be, as in a small dataset any system has a large share
+_EDGE = 0.97  # of a panel, where what is beyond it stands, so that its frame cuts none of it
 _REMEDY = "; encoders of potentials give energies: matterzoo ingest MODEL {}"
+_MARKS = (
+    "Lines: 95 % intervals. Ticks: medians over systems, of the models shown below.",
+    "Below: whole systems in eV, not per atom, composition taken out on both axes; what is beyond "
+    "a panel is a ring at its edge.",
+)
 _TITLES = {
     "model_id": "model",
     "mae_per_atom": "mean absolute error (eV/atom)",
@@ -107,7 +113,7 @@ def energy_errors(
         answer,
         f"Energies on {dataset} against the {against}",
         notes=[
-            "Lines: 95 % intervals. Ticks: medians over systems, of the models shown below.",
+            *_MARKS,
             *describe_outliers(answer.rows),
             *_source(first),
             *_absorbed(answer.rows),
@@ -156,7 +162,10 @@ def _absorbed(rows: Sequence[Row]) -> list[str]:
     reasons = [row["absorbed"] for row in mine if row["absorbed"]]
     if not reasons:
         return []
-    return [f"{len(reasons)} of {len(mine)} systems are left out: {reasons[0]}."]
+    return [
+        f"Left out: {len(reasons):,} of {len(mine):,} systems, of whose energy the fit to "
+        "composition leaves nothing, as too few others have the same elements."
+    ]
 
 
 def _source(row: Row) -> list[str]:
@@ -237,8 +246,7 @@ def _panel(rows: Sequence[Row], most: float, place: int, kinds: Kinds) -> Any:
     first = place % _ACROSS == 0
     labels = rows[0]["compared_with"] == "labels"
     what = "label" if labels else rows[0]["source"]
-    label = f"{what} (eV), composition taken out" if first else None
-    x = axis_of("across", label, ends, tickCount=4)
+    x = axis_of("across", f"{what} (eV)", ends, tickCount=4)
     y = axis_of("up", "predicted (eV)" if first else None, ends, across=False, tickCount=4)
     layers = [diagonal(x, y, ends)]
     for far in (False, True):
@@ -263,7 +271,7 @@ def _clipped(rows: Sequence[Row], most: float) -> list[Row]:
         [(row["label_residual"], row["predicted_residual"]) for row in rows]
     )
     beyond = np.abs(points).max(axis=1) / most
-    places = (points / np.maximum(beyond, 1)[:, None]).tolist()
+    places = (points * np.where(beyond > 1, _EDGE / beyond, 1)[:, None]).tolist()
     return [
         row | {"across": across, "up": up, "far": bool(far > 1)}
         for row, (across, up), far in zip(rows, places, beyond.tolist(), strict=True)
