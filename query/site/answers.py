@@ -9,7 +9,7 @@ from typing import Any
 
 from query.figures.drawing.labels import metric_label
 from query.site.results import METRICS, Results
-from query.site.words import KINDS, fixed, ordinal, p_equals, pair_of
+from query.site.words import KINDS, fixed, on_scale, ordinal, p_equals, pair_of
 
 Row = dict[str, Any]
 _ORDER = {kind: place for place, kind in enumerate(KINDS)}
@@ -115,7 +115,7 @@ def _interval(row: Row) -> str:
 def _chance(row: Row) -> str:
     if row["p_value"] is None:
         return ""
-    above = "" if row["calibrated"] is None else f", {fixed(row['calibrated'])} above chance"
+    above = "" if row["calibrated"] is None else f", {on_scale(row['calibrated'])}"
     return f"{above}, where systems paired at random give {fixed(row['null_mean'])}"
 
 

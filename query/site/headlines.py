@@ -8,7 +8,7 @@ from typing import Any
 
 from query.figures.drawing.labels import metric_label
 from query.site.results import METRICS, Results
-from query.site.words import fixed
+from query.site.words import fixed, on_scale
 from zoo.terminal import plural
 
 Row = dict[str, Any]
@@ -88,7 +88,7 @@ def _numbers(row: Row) -> str:
     if row["calibrated"] is not None:
         chance = (
             f"; systems paired at random give {fixed(row['null_mean'])}, "
-            f"so that it is {fixed(row['calibrated'])} above chance"
+            f"so that it is {on_scale(row['calibrated'])}"
         )
     metric = metric_label(row["metric"])
     return f"{metric} is {_with_interval(row)}, over {row['n']:,} systems{chance}"

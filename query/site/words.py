@@ -50,6 +50,15 @@ def fixed(value: float | None) -> str:
     return "" if value is None else format_fixed(value, 3)
 
 
+def on_scale(calibrated: float) -> str:
+    """Return a calibrated value with its scale: it is no difference to the value of chance.
+
+    Args:
+        calibrated: The value.
+    """
+    return f"{fixed(calibrated)} on a scale from chance (0) to full agreement (1)"
+
+
 def ordinal(number: int) -> str:
     """Return a place in words: 1st, 2nd, 3rd, 4th, 11th, 21st, 1,001st.
 

@@ -10,7 +10,7 @@ import duckdb
 import query
 from query.site.answers import Answer, Answers
 from query.site.results import Results
-from query.site.words import fixed, ordinal, p_equals, p_text, pair_of
+from query.site.words import fixed, on_scale, ordinal, p_equals, p_text, pair_of
 from tests.query.report.conftest import store_path  # noqa: F401
 from tests.query.site.conftest import DATASETS
 
@@ -47,7 +47,7 @@ def test_numbers_are_those_of_sql(results: Results, store_path: Path) -> None:  
     assert found.verdict == "are more alike than by chance"
     assert found.details == (
         f"CKNNA is {fixed(cknna['value'])} (95 % interval {fixed(cknna['low'])} to "
-        f"{fixed(cknna['high'])}), {fixed(cknna['calibrated'])} above chance, where systems "
+        f"{fixed(cknna['high'])}), {on_scale(cknna['calibrated'])}, where systems "
         f"paired at random give {fixed(cknna['null_mean'])} (p ≤ 0.010), over 60 systems, the "
         f"{by_cknna}most alike of 15 pairs of trained models (warning: {cknna['warning']}); "
         f"CKA is {fixed(cka['value'])} (p ≤ 0.010), the {by_cka}most alike"

@@ -38,7 +38,8 @@ def test_the_most_alike_are_of_two_families(results: Results) -> None:
     assert found.sentences[0] == (
         f"CKNNA is {fixed(row['value'])} (95 % interval {fixed(row['low'])} to "
         f"{fixed(row['high'])}), over 60 systems; systems paired at random give "
-        f"{fixed(row['null_mean'])}, so that it is {fixed(row['calibrated'])} above chance"
+        f"{fixed(row['null_mean'])}, so that it is {fixed(row['calibrated'])} "
+        "on a scale from chance (0) to full agreement (1)"
     )
     assert not any("p = " in sentence or "p ≤ " in sentence for sentence in found.sentences)
     assert find_headline(results, "elsewhere") is None
