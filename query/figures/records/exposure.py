@@ -27,9 +27,9 @@ NOT_CHECKED, OTHER_DATA, NO_SOURCE = "not-checked", "other-data", "no-source"
 _ANSWERS = {
     "same-set": ("yes: the same set", Look(COLORS[4], "square")),
     "may-overlap": ("may overlap: source in common", Look(COLORS[1], "diamond")),
-    NOT_CHECKED: ("may overlap: nobody checked", Look(COLORS[3], "diamond")),
+    NOT_CHECKED: ("may overlap: nobody checked", Look(COLORS[3], "triangle-right")),
     "unknown": ("unknown: training data", Look(GRAY, "triangle-down")),
-    NO_SOURCE: ("unknown: source of dataset", Look(GRAY, "triangle-up")),
+    NO_SOURCE: ("unknown: source of dataset", Look(GRAY, "triangle-left")),
     "held-out": ("held out: part of the set", Look(COLORS[5], "triangle-up")),
     OTHER_DATA: ("cannot overlap: other data", Look(COLORS[0], "circle")),
     "untrained": ("untrained: no data", Look(GRAY, "cross")),

@@ -36,7 +36,7 @@ def test_cells_are_the_rows_and_the_best_is_framed(layers_con: Connection) -> No
     assert frame.rows == [{"layer_a": "layer-2", "layer_b": "layer-1"}]
     (note,) = chart.to_dict()["usermeta"]["notes"]
     assert note.startswith("Framed: the best pair, layer-2 and layer-1, CKNNA")
-    assert note.endswith("p = 0.05.")
+    assert note.endswith("p = 0.050.")
     assert overlapping(chart) == []
 
 
