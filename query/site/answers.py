@@ -9,7 +9,7 @@ from typing import Any
 
 from query.figures.drawing.labels import metric_label
 from query.site.results import METRICS, Results
-from query.site.words import KINDS, fixed, on_scale, ordinal, p_equals, pair_of
+from query.site.words import KINDS, fixed, interval, on_scale, ordinal, p_equals, pair_of
 
 Row = dict[str, Any]
 _ORDER = {kind: place for place, kind in enumerate(KINDS)}
@@ -64,7 +64,9 @@ class Answers:
             name = metric_label(first["metric"])
             reason = f"{name} is undefined ({first['reason']})"
             return Answer(dataset, "cannot be compared", "; ".join([reason, *self._more(others)]))
-        details = f"{_value(first)}{_interval(first)}{_chance(first)}{_p(first)}, "
+        details = (
+            f"{_value(first)}{interval(first['low'], first['high'])}{_chance(first)}{_p(first)}, "
+        )
         details += f"over {first['n']:,} systems{self._place(first)}{_warning(first)}"
         return Answer(dataset, _verdict(first), "; ".join([details, *self._more(others)]))
 
@@ -104,12 +106,6 @@ def _verdict(row: Row) -> str:
 
 def _value(row: Row) -> str:
     return f"{metric_label(row['metric'])} is {fixed(row['value'])}"
-
-
-def _interval(row: Row) -> str:
-    if row["low"] is None:
-        return ""
-    return f" (95 % interval {fixed(row['low'])} to {fixed(row['high'])})"
 
 
 def _chance(row: Row) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 from query.figures.drawing.labels import metric_label
 from query.site.results import METRICS, Results
-from query.site.words import fixed, on_scale
+from query.site.words import fixed, interval, on_scale
 from zoo.terminal import plural
 
 Row = dict[str, Any]
@@ -95,9 +95,7 @@ def _numbers(row: Row) -> str:
 
 
 def _with_interval(row: Row) -> str:
-    if row["low"] is None:
-        return fixed(row["value"])
-    return f"{fixed(row['value'])} (95 % interval {fixed(row['low'])} to {fixed(row['high'])})"
+    return fixed(row["value"]) + interval(row["low"], row["high"])
 
 
 def _also(near: Sequence[Row]) -> str:

@@ -50,6 +50,16 @@ def fixed(value: float | None) -> str:
     return "" if value is None else format_fixed(value, 3)
 
 
+def interval(low: float | None, high: float | None) -> str:
+    """Return an interval as what follows a value, nothing if there is none.
+
+    Args:
+        low: Its lower end.
+        high: Its upper end.
+    """
+    return "" if low is None else f" (95 % interval {fixed(low)} to {fixed(high)})"
+
+
 def on_scale(calibrated: float) -> str:
     """Return a calibrated value with its scale: it is no difference to the value of chance.
 
