@@ -64,10 +64,15 @@ def vega_script() -> str:
     return f"(() => {{{assets.vega_script()}}})();"
 
 
+def site_style() -> str:
+    """Return the style of all pages."""
+    return assets.STYLE + (ASSETS / "site.css").read_text(encoding="utf-8")
+
+
 def _assets() -> dict[str, str]:
     """Return scripts and style of the pages by the names of their files."""
     return {
-        "site.css": assets.STYLE + (ASSETS / "site.css").read_text(encoding="utf-8"),
+        "site.css": site_style(),
         "site.js": assets.tables_script() + (ASSETS / "site.js").read_text(encoding="utf-8"),
         "figures.js": assets.figures_script(),
         "vega.js": vega_script(),

@@ -23,6 +23,7 @@ from query.figures.drawing.labels import (
 from query.report.page import GENERATOR
 from query.site import addresses
 from query.site.answers import Answers
+from query.site.files import site_style
 from query.site.headlines import find_headline
 from query.site.results import METRICS, Results
 from query.site.words import KINDS, fixed, is_least, p_text
@@ -76,7 +77,7 @@ def render_pages(
     counts = {"families": families, "kind_counts": _count_kinds(results)}
     yield page("index.html", "index.html", overview=overview, **counts)
     yield page("submit.html", "submit.html")
-    yield page("404.html", "404.html")
+    yield page("404.html", "404.html", style=site_style())
     if prompt is not None:
         yield page("sql.html", "sql.html", prompt=prompt)
     for dataset in results.datasets:
