@@ -108,6 +108,14 @@ class Results:
         return dict(sorted(found.items()))
 
 
+# By the name of a table, the table function whose rows it has.
+FUNCTIONS = {
+    "alignments": "alignment_matrix",
+    "dimensions": "dimensions",
+    "exposure": "exposure",
+}
+
+
 def list_parts() -> list[tuple[str, str]]:
     """Return what is read for each dataset alone: a table's name, and SQL with $dataset."""
     alignments = [

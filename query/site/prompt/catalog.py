@@ -9,7 +9,8 @@ import pyarrow as pa
 
 from query.site.prompt import prompt_html
 from query.site.prompt.packages import PACKAGES
-from query.site.results import METRICS, Results
+from query.site.results import FUNCTIONS, METRICS, Results
+from query.tables import find_table_functions
 
 # What a row of each table is.
 ROWS = {
@@ -94,7 +95,20 @@ def describe_prompt(
         "megabytes": sum(map(len, files.values())) / 1e6,
         "tables": rows,
         "about_vectors": _about_vectors(tables),
-        "catalog": {"tables": paths, "examples": _examples(results, tables)},
+        "catalog": {
+            "tables": paths,
+            "columns": _columns(),
+            "examples": _examples(results, tables),
+        },
+    }
+
+
+def _columns() -> dict[str, dict[str, str]]:
+    """Return what the columns of tables hold, by table and column."""
+    functions = find_table_functions()
+    return {
+        table: {column.name: column.about for column in functions[function].columns}
+        for table, function in FUNCTIONS.items()
     }
 
 

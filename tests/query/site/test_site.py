@@ -229,6 +229,7 @@ def test_a_page_that_is_missing_leads_to_the_first(phone: Page, folder: Path) ->
     page = folder.joinpath("404.html").read_text()
     phone.route("**/gone.html", lambda route: route.fulfill(body=page, content_type="text/html"))
     phone.goto((folder / "pairs" / "a" / "gone.html").as_uri())
+    assert phone.locator("header").evaluate("it => getComputedStyle(it).borderBottomWidth") == "1px"
     phone.get_by_role("link", name="The first page").click()
     phone.wait_for_url(folder.joinpath("index.html").as_uri())
 
@@ -392,6 +393,9 @@ def test_a_pair_leads_to_its_rows_and_a_missing_function_to_the_store(
         for name in ("alpha-0", "beta-1"):
             cells = page.locator("#answer").get_by_role("cell", name=name, exact=True)
             assert cells.count() == 2  # a row per metric
+        heading = page.get_by_role("button", name="calibrated")
+        about = "alignments.calibrated: the value between chance (0) and identity (1)"
+        assert heading.get_attribute("title") == about
         page.fill("#sql", "FROM nearest_models('alpha-0')")
         page.keyboard.press("Control+Enter")
         page.get_by_text("The others need the store").wait_for()

@@ -200,4 +200,4 @@ async function ask(sql, tell) {
 
 // Pages of the site lead here with a statement.
 const linked = new URLSearchParams(location.hash.slice(1)).get("sql");
-begin(ask, catalog.examples, here("../vega.js"), linked ?? undefined);
+begin(ask, catalog.examples, here("../vega.js"), linked ?? undefined, catalog.columns);

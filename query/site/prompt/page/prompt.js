@@ -9,6 +9,7 @@ const dark = matchMedia("(prefers-color-scheme: dark)");
 let answer = null; // asks a statement; set by `begin`
 let result = null; // of the last statement: columns and rows, as they were answered
 let chart = null; // what Vega-Embed made of it, if it is shown
+let meanings = {}; // by table and column, what the column holds
 let vega = null; // where Vega-Embed is; it is loaded after the first result
 
 function element(name, text, attributes = {}) {
@@ -49,6 +50,13 @@ function compare(a, b) {
   return typeof a === "number" && typeof b === "number" ? a - b : asText(a).localeCompare(asText(b));
 }
 
+/** Return what a column of the result holds, by the tables that the statement names; "" if unknown. */
+function meaningOf(name) {
+  const words = new Set(result.sql.match(/\w+/g));
+  const tables = Object.keys(meanings).filter((table) => words.has(table) && meanings[table][name]);
+  return tables.map((table) => `${table}.${name}: ${meanings[table][name]}`).join("\n");
+}
+
 function sortBy(number, heading) {
   const falling = heading.getAttribute("aria-sort") === "ascending";
   const sorted = [...result.rows].sort((a, b) => compare(a[number], b[number]));
@@ -73,6 +81,7 @@ function draw() {
   result.columns.forEach((column, number) => {
     const heading = element("th", undefined, { scope: "col" });
     const button = element("button", column.name, { type: "button" });
+    button.title = meaningOf(column.name);
     button.append(element("small", column.type));
     button.addEventListener("click", () => sortBy(number, heading));
     if (NUMBERS.test(column.type)) heading.className = "number";
@@ -169,7 +178,8 @@ async function run(event) {
   at("error").hidden = true;
   at("state").textContent = "running …";
   try {
-    result = await answer(at("sql").value, (text) => (at("state").textContent = text));
+    const sql = at("sql").value;
+    result = { ...(await answer(sql, (text) => (at("state").textContent = text))), sql };
     draw();
     at("state").textContent = describe();
     await offer();
@@ -193,9 +203,11 @@ function save() {
  * @param {{question: string, sql: string}[]} examples What can be clicked; the first is run at once.
  * @param {string} script The address of Vega-Embed.
  * @param {string} first The statement that is run at once.
+ * @param {Object<string, Object<string, string>>} columns What columns hold, by table and column.
  */
-export function begin(ask, examples, script, first = examples[0]?.sql) {
+export function begin(ask, examples, script, first = examples[0]?.sql, columns = {}) {
   answer = ask;
+  meanings = columns;
   vega = script;
   at("ask").addEventListener("submit", run);
   at("save").addEventListener("click", save);
