@@ -17,6 +17,8 @@ _LEAST = 13  # px, below which names of lines would collide
 _WHOLE = 620  # px of all cells, if they are many
 _LETTERS = 0.38  # of a cell, the size of its number
 _READABLE = 7.5  # px, the least size at which numbers are written
+_SPAN = 0.1  # of values, which all colors stand for at least, or noise would look like a pattern
+_ITSELF = "#B4BAC0"  # of what is compared with itself, whose value says nothing
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,8 @@ class Cells:
         down_title: What the lines are, in words; None is nothing.
         across_title: What the columns are, in words; None is nothing.
         aside: Pixels that are left between the cells and the names.
+        square: Whether lines and columns are the same things, so that the diagonal compares each
+            with itself. It is gray, and colors are of the other values.
     """
 
     down: str
@@ -40,6 +44,7 @@ class Cells:
     down_title: str | None = None
     across_title: str | None = None
     aside: int = 4
+    square: bool = False
 
     def size(self) -> tuple[int, int]:
         """Return the width and the height of all cells in pixels."""
@@ -78,23 +83,23 @@ def draw_cells(
         The cells, their numbers, and the crosses, to be put into one chart of `cells.size()`.
     """
     lower = find_metric(metric).lower_is_closer
-    known = [row for row in rows if row["value"] is not None]
-    low, high = (
-        pick(bound, *(row["value"] for row in known)) for pick, bound in ((min, 0.0), (max, 1.0))
-    )
-    bar = alt.Legend(orient="bottom", gradientLength=220, gradientThickness=12)
-    color = alt.Color(
-        "value:Q",
-        title=f"{metric_label(metric)} ({direction_label(metric)})",
-        scale=alt.Scale(scheme="cividis", domain=[low, high], reverse=lower),
-        legend=bar,
-    )
+    known = [
+        row | {"itself": cells.square and row[cells.down] == row[cells.across]}
+        for row in rows
+        if row["value"] is not None
+    ]
+    low, high = _find_ends([row["value"] for row in known if not row["itself"]])
+    color = _color(metric, low, high, reverse=lower)
     at = {"x": cells.x(), "y": cells.y(), "opacity": fade_unless(condition)}
-    light = [row | {"light": ((row["value"] - low) / (high - low) > 0.5) != lower} for row in known]
+    light = [
+        row | {"light": row["itself"] or (row["value"] > (low + high) / 2) != lower}
+        for row in known
+    ]
     rest = [row for row in rows if row["value"] is None]
     names = (cells.down, cells.across)
     cross = {**{name: titles[name] for name in names if name in titles}, "reason": "undefined"}
-    drawn = alt.Chart(inline(light, list(dict.fromkeys([*names, "value", *titles, "light"]))))
+    columns = dict.fromkeys([*names, "value", *titles, "light", "itself"])
+    drawn = alt.Chart(inline(light, list(columns)))
     told = tooltips(titles)  # also by numbers, which lie over the cells
     return [
         drawn.mark_rect().encode(color=color, tooltip=told, **at),
@@ -108,6 +113,34 @@ def draw_cells(
         .mark_text(style="soft", text="×")
         .encode(tooltip=tooltips(cross), **at),
     ]
+
+
+def _find_ends(values: Sequence[float]) -> tuple[float, float]:
+    """Return the values between which colors differ."""
+    if not values:
+        return 0.0, 1.0
+    low, high = min(values), max(values)
+    room = max(0.0, _SPAN - (high - low)) / 2
+    return low - room, high + room
+
+
+def _color(metric: str, low: float, high: float, *, reverse: bool) -> alt.ColorValue:
+    """Return the colors of values, gray on the diagonal, with a legend that says their ends."""
+    color = {
+        "test": "!datum.itself",
+        "field": "value",
+        "type": "quantitative",
+        "title": f"{metric_label(metric)} ({direction_label(metric)})",
+        "scale": {"scheme": "cividis", "domain": [low, high], "reverse": reverse, "clamp": True},
+        "legend": {
+            "orient": "bottom",
+            "gradientLength": 220,
+            "gradientThickness": 12,
+            "values": [low, (low + high) / 2, high],
+            "format": ".2f",
+        },
+    }
+    return alt.ColorValue(_ITSELF, condition=color)
 
 
 def _write(chart: alt.Chart, columns: int) -> alt.Chart:

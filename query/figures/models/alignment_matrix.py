@@ -41,8 +41,9 @@ def alignment_matrix(
 ) -> alt.LayerChart:
     """Draw a metric for all pairs of models: row a, column b is metric(a, b).
 
-    Dark is far apart, also for metrics that are lower for closer models. Undefined values are
-    crosses. The marks beside the names are those of the families.
+    Dark is far apart, also for metrics that are lower for closer models; the diagonal is gray, so
+    that colors are of the pairs. Undefined values are crosses. The marks beside the names are
+    those of the families.
 
     Args:
         connection: A connection to a store, with our functions.
@@ -72,7 +73,7 @@ def alignment_matrix(
         name: look for name, look in family_looks(connection, dataset).items() if name in found
     }
     names = list(families)
-    cells = Cells("model_a", "model_b", names, names, aside=_ASIDE)
+    cells = Cells("model_a", "model_b", names, names, aside=_ASIDE, square=True)
     width, height = cells.size()
     condition = picked("model_a", "model_b")
     chart = layered(

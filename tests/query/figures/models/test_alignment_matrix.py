@@ -38,7 +38,14 @@ def test_cells_are_the_metric_of_row_and_column(
     expected = {(a, b): metric(unit(a), unit(b)) for a in order for b in order}
     assert found == pytest.approx(expected, rel=1e-4, abs=1e-6)
     # Dark is far apart, whichever way the metric goes.
-    assert cells.encoding["color"]["scale"]["reverse"] == (metric is information_imbalance)
+    color = cells.encoding["color"]["condition"]
+    assert color["scale"]["reverse"] == (metric is information_imbalance)
+    # Colors are of the pairs, and the legend says their ends; the diagonal is gray.
+    pairs = [value for (a, b), value in expected.items() if a != b]
+    ends = pytest.approx([min(pairs), max(pairs)])
+    assert color["scale"]["domain"] == ends and color["legend"]["values"][::2] == ends
+    assert {row["model_a"] == row["model_b"] for row in cells.rows if row["itself"]} == {True}
+    assert sum(row["itself"] for row in cells.rows) == len(order)
 
 
 def test_the_order_is_that_of_the_tree(small: Connection) -> None:
