@@ -36,7 +36,7 @@ _WORDS = 16  # px from the top of a strip to the middle of its two lines of word
 _SPREAD = 0.52  # of a strip, how wide its points are spread
 _MIDDLE = 0.07  # of a strip, by which the points stand below its middle, and so below its words
 _MEAN = 0.46  # of a strip, by which the mean stands below its middle
-_ALIKE = "no p-value: any shuffle of the models gives the same pairs"
+_ALIKE = "no p-value, as any shuffle of the models gives the same pairs"
 _P = "p cannot be below"  # in a warning that tells how small p can be
 _LEAST = 5  # pairs that have an interval; random parts of fewer only find their ends again
 _SHOWN = 3  # names of training sets in a tooltip
@@ -160,10 +160,10 @@ def _notes(rows: Sequence[Row]) -> list[str]:
     some = ", where there are models and pairs enough for one" if lacking else ""
     words = [f"Diamonds: the mean of each relation, with its 95 % interval{some}."]
     for relation, row in means.items():
-        for part in (row["warning"] or "").split("; "):
-            if _P in part:
-                label = _LABELS[relation]
-                words.append(f"{label[0].upper()}{label[1:]}: {part}.")
+        label = _LABELS[relation].capitalize()
+        limits = [part for part in (row["warning"] or "").split("; ") if _P in part]
+        alike = [_ALIKE] if row["p_value"] is None and row["reason"] else []
+        words += [f"{label}: {part}." for part in (*limits, *alike)]
     left_out = next((row["n_models"] for row in rows if row["relation"] not in _LABELS), 0)
     if left_out:
         words.append(
@@ -215,6 +215,5 @@ def _describe(rows: Sequence[Row], baseline: str) -> str:
         difference = format_fixed(row["difference"], 2, sign=True)
         words.append(f"{difference} against {baseline}")
         p = row["p_value"]
-        none = _ALIKE if row["reason"] else "no p-value"
-        words.append(none if p is None else f"p = {format_number(p, 2)}")
+        words.append("no p-value" if p is None else f"p = {format_number(p, 2)}")
     return "\n".join(line for line in (", ".join(words[:2]), ", ".join(words[2:])) if line)
