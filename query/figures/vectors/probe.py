@@ -19,7 +19,7 @@ from query.figures.drawing.questions import NothingToDraw, Row, ask_unless_missi
 _ROW = 22  # px per model or baseline
 _TWIN = 0.82  # of a row, how far down in it a twin stands
 _LOWEST = -0.3  # R² that the axis has room for; what is far below the mean label is all the same
-_BASELINE = "a baseline"
+_PLAIN = "no model"  # counts, size and mean: baselines of no family
 _SCORES = {"r2": "R² of folds left out", "auc": "area under the curve (AUC) of folds left out"}
 _WRONG = "share in the wrong class"
 _REMEDY = (
@@ -94,8 +94,8 @@ def probe(
         why = "; ".join(reasons) or f"no model has vectors: matterzoo ingest MODEL {dataset}"
         raise NothingToDraw(f"no model can be probed on {dataset}: {why}")
     first = models[0]
-    looks = family_looks(connection, dataset) | {_BASELINE: OTHER_LOOK}
-    found = sorted({row["look"] for row in rows}, key=lambda name: (name == _BASELINE, name))
+    looks = family_looks(connection, dataset) | {_PLAIN: OTHER_LOOK}
+    found = sorted({row["look"] for row in rows}, key=lambda name: (name == _PLAIN, name))
     kinds = encode_kinds("look", {name: looks.get(name, OTHER_LOOK) for name in found}, "family")
     return finish(
         _draw(rows, kinds),
@@ -107,7 +107,7 @@ def probe(
 
 
 def _look_of(row: Row) -> str:
-    look: str = _BASELINE if row["kind"] == "baseline" else row["family"]
+    look: str = row["family"] or _PLAIN
     return look
 
 
@@ -179,7 +179,7 @@ def _describe_baselines(rows: Sequence[Row]) -> list[str]:
     """Return a note on the baselines, if there are any, and on those that are no models."""
     named = {row["model_id"] for row in rows if row["kind"] == "baseline"}
     words = "; ".join(f"{name}: {what}" for name, what in _DESCRIBED.items() if name in named)
-    note = "Gray: baselines, which learned nothing" + (f" ({words})." if words else ".")
+    note = "Below the models: baselines, which learned nothing" + (f" ({words})." if words else ".")
     return [note] if named else []
 
 
