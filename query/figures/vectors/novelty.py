@@ -21,7 +21,14 @@ from query.statements import ask
 _ROW = 18  # px per model
 _HEIGHT = 260  # px of the rows at least, however few they are, and of the distributions
 _HIGHEST = 400  # px of the distributions at most
-_DASHES = [[1, 0], [6, 3], [2, 2], [8, 2, 2, 2]]  # of the first, second, … model of a family
+_DASHES = [
+    [1, 0],
+    [6, 3],
+    [2, 2],
+    [8, 2, 2, 2],
+    [14, 3],
+    [8, 2, 2, 2, 2, 2],
+]  # of the first, second, … model of a family
 _MANY = 12  # models, above which lines are gray and have no legend
 _IS_PICKED = "datum.row_of === model"  # the parameter that `finish` makes
 _LEVEL = 0.05  # the p-value up to which a system counts as novel, as in the statement
@@ -124,10 +131,10 @@ def _distributions(rows: Sequence[Row], p: Any, part: Any, kinds: Kinds) -> list
         ]
     looks = {name: _line_look(steps, name, kinds) for name in names}
     return [
-        lines.mark_line(interpolate="step-after", strokeWidth=1.5).encode(
+        lines.mark_line(interpolate="step-after", strokeWidth=2).encode(
             color=_per_model(alt.Color, [color for color, _ in looks.values()], names),
             strokeDash=_per_model(alt.StrokeDash, [dash for _, dash in looks.values()], names),
-            opacity=fade_unless(picked("row_of"), kinds.chosen, opacity=0.8),
+            opacity=fade_unless(picked("row_of"), kinds.chosen, opacity=0.9),
         )
     ]
 
