@@ -13,7 +13,7 @@ import numpy as np
 
 from query.figures.drawing.chart import finish, inline, layered, tooltips, zoom
 from query.figures.drawing.guides import axis_of
-from query.figures.drawing.labels import color_label
+from query.figures.drawing.labels import color_label, natural_order
 from query.figures.drawing.looks import GRAY
 from query.figures.drawing.questions import NothingToDraw, Row
 from query.figures.drawing.system_colors import CATEGORIES, NUMBERS, color_systems
@@ -23,7 +23,8 @@ _MANY = 3000  # systems, from which on points are small
 _SIDE = 460  # px of the panel, as wide as high, so that lengths mean the same across and up
 _ROOM = 0.05  # of the span of the points, beyond them
 _LARGE = 5  # times the area of the others has the point of the system that is shown
-_MODELS = "SELECT count(*) FROM models_on(?) WHERE kind IN ('model', 'descriptor')"
+_MODELS = "SELECT model_id FROM models_on(?) WHERE kind IN ('model', 'descriptor')"
+_NAMED = 8  # models that are not drawn, up to which the small print names them
 _FACTS = ("system_id", "formula", "x", "y", "model_id")
 Ends = dict[str, list[float]]  # of an axis, by model
 
@@ -64,7 +65,7 @@ def system_map(
     Raises:
         NothingToDraw: If there is no map, or the color is not known for any system.
     """
-    ((every,),) = connection.execute(_MODELS, [dataset]).fetchall()
+    every = [name for (name,) in connection.execute(_MODELS, [dataset]).fetchall()]
     if model is None and not every:
         raise NothingToDraw(f"no model has vectors on {dataset}: matterzoo ingest MODEL {dataset}")
     color = color or "n_atoms"
@@ -105,7 +106,7 @@ def _find_unknown(rows: Sequence[Row], color: str) -> set[str]:
     return {row["system_id"] for row in rows if row[column] is None}
 
 
-def _describe(rows: Sequence[Row], models: Sequence[str], every: int) -> list[str]:
+def _describe(rows: Sequence[Row], models: Sequence[str], every: Sequence[str]) -> list[str]:
     counts = sorted({row["n"] for row in rows})
     n = " to ".join(str(count) for count in dict.fromkeys((counts[0], counts[-1])))
     how = f"Principal components, n = {n}."
@@ -114,9 +115,12 @@ def _describe(rows: Sequence[Row], models: Sequence[str], every: int) -> list[st
         how = f"{name}, k = {rows[0]['k']}, n = {n}; distances far apart mean little."
     if len(models) == 1:
         return [how]
-    some = "" if len(models) >= every else f" of {every}"
+    absent = sorted(set(every) - set(models), key=natural_order)
+    some = f" of {len(every)}" if absent else ""
     which = ", those that see most as the others do, at first one per family" if some else ""
-    return [how, f"{len(models)}{some} models to choose from{which}; each has a plane of its own."]
+    names = f" Left out: {', '.join(absent)}." if 0 < len(absent) <= _NAMED else ""
+    chosen = f"{len(models)}{some} models to choose from{which}; each has a plane of its own."
+    return [how, chosen + names]
 
 
 def _draw(rows: Sequence[Row], color: str, models: Sequence[str]) -> Any:
@@ -175,7 +179,7 @@ def _axes(rows: Sequence[Row], models: Sequence[str]) -> tuple[Any, Any]:
     if pca:
         titles = ["first direction", "second direction"]
         if len(models) == 1:
-            shares = [f"{rows[0][name]:.0%}" for name in ("explained_x", "explained_y")]
+            shares = [f"{100 * rows[0][name]:.0f} %" for name in ("explained_x", "explained_y")]
             titles = [f"{t} ({s} of the variance)" for t, s in zip(titles, shares, strict=True)]
     plain: dict[str, Any] = {"labels": False, "ticks": False}
     return tuple(
@@ -218,8 +222,8 @@ def _name_models(rows: Sequence[Row]) -> alt.Chart:
     """Write above the panel which model is shown, and how much of the variance."""
     words = {}
     for row in rows:
-        shares = [row["explained_x"], row["explained_y"]]
-        much = "" if None in shares else ": {:.0%} and {:.0%} of the variance".format(*shares)
+        shares = [row[name] and 100 * row[name] for name in ("explained_x", "explained_y")]
+        much = "" if None in shares else ": {:.0f} % and {:.0f} % of the variance".format(*shares)
         words[row["model_id"]] = {"model_id": row["model_id"], "text": row["model_id"] + much}
     marks = alt.Chart({"values": list(words.values())}).mark_text(
         style="ink", align="left", fontSize=11, baseline="bottom", clip=False
