@@ -17,7 +17,7 @@ _SHORTER = (
 
 
 def draw_molecule(smiles: str) -> str | None:
-    """Draw a molecule by its SMILES, with letters at all atoms but carbon.
+    """Draw a molecule by its SMILES, with letters at all atoms but carbons of a chain or ring.
 
     Args:
         smiles: The SMILES.
@@ -40,6 +40,7 @@ def draw_molecule(smiles: str) -> str | None:
     options: Any = canvas.drawOptions()
     options.useBWAtomPalette()  # so that it reads on a dark page, too
     options.clearBackground = False
+    options.explicitMethyl = True  # or 2-butyne would be a line without an atom
     options.fixedBondLength = 32  # px at most, or a bond alone would fill the picture
     with BlockLogs():
         PrepareAndDrawMolecule(canvas, molecule)
