@@ -193,7 +193,7 @@ def _by_row(x: ArrayLike | Tensor, normalization: str, name: str) -> Tensor:
     zero = np.flatnonzero(longest == 0).tolist()
     if zero:
         raise Undefined(
-            f"{_rows(zero)} of {name} {'is' if len(zero) == 1 else 'are'} zero, "
+            f"{_rows(zero)} of {name} {'has' if len(zero) == 1 else 'have'} only zeros, "
             f"which '{normalization}' cannot scale"
         )
     scaled = np.empty(table.shape)
