@@ -13,7 +13,8 @@ from query.figures.drawing.kinds import Kinds, encode_kinds
 from query.figures.drawing.looks import GRAY, RING, Look
 from query.figures.drawing.questions import Row
 
-_MANY = 200  # pairs, from which on marks are small
+_MANY = 200  # pairs, from which on marks are small and thin
+_DENSE = 0.6  # their opacity, so that one sees where most are
 _CROSS = "two families"
 _ACROSS = Look(GRAY, RING)
 
@@ -73,17 +74,20 @@ def draw_pairs(
         for row in rows
         if all(row[column] is not None for column in cloud.columns)
     ]
-    size = 60 if len(defined) <= _MANY else 20
+    many = len(defined) > _MANY
+    size = 20 if many else 60
     names = list(dict.fromkeys([*cloud.columns, *cloud.titles, "kind"]))
     found = []
     for cross in (True, False):
         some = [row for row in defined if (row["kind"] == _CROSS) == cross]
+        ring = {"shape": "circle", "strokeWidth": 1 if many else 2} if cross else {}
         marks = alt.Chart(inline(some, names)).mark_point(
-            filled=not cross, size=size, clip=True, **({"shape": "circle"} if cross else {})
+            filled=not cross, size=size, clip=True, **ring
         )
         # A ring that is a path would show no tooltip in its middle.
         shape = {} if cross else {"shape": kinds.shape}
-        opacity = fade_unless(picked("model_a", "model_b"), kinds.chosen)
+        dense = _DENSE if cross and many else 1.0
+        opacity = fade_unless(picked("model_a", "model_b"), kinds.chosen, opacity=dense)
         found.append(
             marks.encode(
                 x=cloud.x,
