@@ -2,10 +2,13 @@
 // Figures are drawn by Vega-Embed, as wide as there is room, in the colors of the page. Beside a
 // map is the structure of the system under the cursor, or of the one that is chosen by name.
 const configs = "CONFIGS"; // of Vega-Lite: light and dark
-const MOST = 2.4; // how much wider than its natural size a panel may become
+const MOST = 4; // how much wider than its natural size a panel may become
+const HIGHER = 0.4; // the power of that by which a panel becomes higher that is not square
 const TALLEST = 0.8; // of the window, how high a square panel may become
 const LEAST = 0.35; // how narrow a panel may become; what is wider then can be moved
 const SMALLEST = 150; // px to which a panel shrinks
+const SPACIOUS = 1300; // px of room, from which on letters are larger
+const LARGER = 1.18; // by which they are
 const LINE = 12; // px from a name that is written upright to the next
 const LETTER = 6.6; // px, as wide as a letter of a title is on average
 const NARROW = 620; // px of room, below which legends do not stand side by side
@@ -73,6 +76,10 @@ function scale(spec, factor) {
     const least = Math.max(SMALLEST, LINE * names(panel)); // where names do not cover each other
     panel.width = Math.max(Math.round(panel.width * factor), Math.min(panel.width, least));
     if (square) panel.height = panel.width;
+    else if (typeof panel.height === "number" && factor > 1) {
+      const highest = Math.max(panel.height, TALLEST * innerHeight);
+      panel.height = Math.min(highest, Math.round(panel.height * factor ** HIGHER));
+    }
   }
 }
 
@@ -108,10 +115,19 @@ function wrap(spec, width = spec.width) {
   for (const part of parts) wrap(part, part.width ?? width);
 }
 
+/** Make all letters of a look larger whose size it names. */
+function enlargeLetters(look) {
+  for (const [key, value] of Object.entries(look)) {
+    if (/fontSize$/i.test(key)) look[key] = value * LARGER;
+    else if (typeof value === "object" && value !== null) enlargeLetters(value);
+  }
+}
+
 /** Draw a specification in an element and return what Vega-Embed made. */
 function embed(place, spec, room, columns = Math.max(1, Math.min(6, Math.floor(room / 170)))) {
   const config = structuredClone(configs[dark.matches ? "dark" : "light"]);
   config.background = "transparent";
+  if (room > SPACIOUS) enlargeLetters(config);
   // Where there is little room, legends are below each other.
   if (room < NARROW) config.legend.layout = { bottom: { anchor: "start", direction: "vertical" } };
   config.legend.columns = columns;

@@ -91,10 +91,21 @@ function redraw(again) {
 }
 
 let lastDrawing = Promise.resolve(); // one figure at a time, so that the first is there soon
+let goal = null; // what a link led to, which figures above it move while they are drawn
+addEventListener("click", ({ target }) => {
+  const link = target.closest("a[href^='#']");
+  goal = link === null ? null : document.getElementById(link.getAttribute("href").slice(1));
+});
+for (const moved of ["wheel", "touchmove", "keydown", "pointerdown"]) {
+  addEventListener(moved, () => { goal = null; }, { passive: true });
+}
 const near = new IntersectionObserver((entries) => {
   for (const { isIntersecting, target } of entries) {
     if (!isIntersecting) continue;
-    const drawNow = () => draw(target.querySelector(".view:not([hidden])"));
+    const drawNow = async () => {
+      await draw(target.querySelector(".view:not([hidden])"));
+      goal?.scrollIntoView();
+    };
     lastDrawing = lastDrawing.then(drawNow).catch(reportError);
   }
 }, { rootMargin: "300px" });

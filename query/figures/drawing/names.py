@@ -10,7 +10,7 @@ import altair as alt
 from query.figures.drawing.chart import inline
 from query.figures.drawing.questions import Row
 
-_SIZE = 10  # px, of letters
+_SIZE = 10  # px, of letters, as the theme has it
 _LETTER = 5.8  # px, as wide as a letter may be on average
 _MARK = 6  # px around a point that stay free
 # Where a name may stand: its alignment, and pixels right and down from the point.
@@ -45,7 +45,7 @@ def write_names(rows: Sequence[Row], name: str, x: Any, y: Any, size: tuple[int,
             shown.append(row | dict(zip(("align", "right", "down"), side, strict=True)))
     data = inline(shown, (name, *columns, "align", "right", "down"))
     moved = {key: alt.ExprRef(f"datum.{at}") for key, at in _MOVED.items()}
-    marks = alt.Chart(data).mark_text(style="soft", baseline="middle", fontSize=_SIZE, **moved)
+    marks = alt.Chart(data).mark_text(style="soft", baseline="middle", **moved)
     return marks.encode(x=x, y=y, text=alt.Text(field=name, type="nominal"))
 
 
