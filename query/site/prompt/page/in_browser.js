@@ -37,45 +37,62 @@ function fieldsOf(metadata) {
   return fields;
 }
 
-/** Return one bit per value. */
-function bitsOf(flags) {
-  const bits = new Uint8Array((flags.length + 7) >> 3);
-  flags.forEach((flag, i) => { if (flag) bits[i >> 3] |= 1 << (i & 7); });
-  return bits;
+/** Return one bit per value, and how many are not set. */
+function bitsOf(values, isSet) {
+  const bits = new Uint8Array((values.length + 7) >> 3);
+  let unset = 0;
+  for (let i = 0; i < values.length; i++) {
+    if (isSet(values[i])) bits[i >> 3] |= 1 << (i & 7);
+    else unset++;
+  }
+  return [bits, unset];
 }
 
-function offsetsOf(sizes) {
-  const offsets = new Int32Array(sizes.length + 1);
-  sizes.forEach((size, i) => { offsets[i + 1] = offsets[i] + size; });
+function offsetsOf(values, sizeOf) {
+  const offsets = new Int32Array(values.length + 1);
+  for (let i = 0; i < values.length; i++) offsets[i + 1] = offsets[i] + sizeOf(values[i]);
   return offsets;
 }
 
-function joined(parts, Type) {
-  const offsets = offsetsOf(parts.map((part) => part.length));
+/** Put parts behind each other. */
+function joined(parts, offsets, Type) {
   const all = new Type(offsets.at(-1));
-  parts.forEach((part, i) => all.set(part, offsets[i]));
-  return { valueOffsets: offsets, data: all };
+  for (let i = 0; i < parts.length; i++) all.set(parts[i], offsets[i]);
+  return all;
+}
+
+/** Return texts as bytes. Columns have few texts many times, so that each is encoded once. */
+function encoded(texts) {
+  const encoder = new TextEncoder();
+  const known = new Map([[null, new Uint8Array()], [undefined, new Uint8Array()]]);
+  return Array.from(texts, (text) => {
+    if (!known.has(text)) known.set(text, encoder.encode(text));
+    return known.get(text);
+  });
 }
 
 /** Return what Arrow holds of the values of a column. Its own builders make code from texts. */
 function dataOf(values, type) {
-  const given = values.map((value) => value !== null && value !== undefined);
-  const has = { length: values.length, nullCount: given.filter((is) => !is).length, nullBitmap: bitsOf(given) };
+  const [nullBitmap, nullCount] = bitsOf(values, (value) => value !== null && value !== undefined);
+  const has = { type, length: values.length, nullCount, nullBitmap };
   if (Arrow.DataType.isList(type)) {
-    const lists = values.map((value) => value ?? []);
+    const lists = Array.from(values, (value) => value ?? []);
     const element = type.children[0].type;
-    const valueOffsets = offsetsOf(lists.map((list) => list.length));
-    if (!Arrow.DataType.isFloat(element)) return Arrow.makeData({ type, ...has, valueOffsets, child: dataOf(lists.flat(), element) });
-    const { data } = joined(lists, Float32Array);
-    return Arrow.makeData({ type, ...has, valueOffsets, child: Arrow.makeData({ type: element, length: data.length, data }) });
+    const valueOffsets = offsetsOf(lists, (list) => list.length);
+    if (!Arrow.DataType.isFloat(element)) return Arrow.makeData({ ...has, valueOffsets, child: dataOf(lists.flat(), element) });
+    const data = joined(lists, valueOffsets, Float32Array);
+    return Arrow.makeData({ ...has, valueOffsets, child: Arrow.makeData({ type: element, length: data.length, data }) });
   }
   if (Arrow.DataType.isUtf8(type)) {
-    const encoder = new TextEncoder();
-    return Arrow.makeData({ type, ...has, ...joined(values.map((value) => encoder.encode(value ?? "")), Uint8Array) });
+    const texts = encoded(values);
+    const valueOffsets = offsetsOf(texts, (text) => text.length);
+    return Arrow.makeData({ ...has, valueOffsets, data: joined(texts, valueOffsets, Uint8Array) });
   }
-  if (Arrow.DataType.isBool(type)) return Arrow.makeData({ type, ...has, data: bitsOf(values) });
-  const zero = Arrow.DataType.isInt(type) && type.bitWidth === 64 ? 0n : 0;
-  return Arrow.makeData({ type, ...has, data: type.ArrayType.from(values, (value) => value ?? zero) });
+  if (Arrow.DataType.isBool(type)) return Arrow.makeData({ ...has, data: bitsOf(values, Boolean)[0] });
+  if (values instanceof type.ArrayType) return Arrow.makeData({ ...has, data: values });
+  const data = new type.ArrayType(values.length); // zeros, also where nothing is known
+  for (let i = 0; i < data.length; i++) if (values[i] !== null && values[i] !== undefined) data[i] = values[i];
+  return Arrow.makeData({ ...has, data });
 }
 
 function here(path) {
@@ -88,15 +105,17 @@ async function readTable(path) {
   const file = await response.arrayBuffer();
   const [{ parquetMetadata }, { parquetRead }] = await hyparquet;
   const metadata = parquetMetadata(file);
-  const columns = {};
+  const parts = {}; // by column, its values in pages: rows as objects would take longer than all else
   await parquetRead({
-    file, metadata, rowFormat: "object",
-    onComplete: (rows) => {
-      for (const { name, type } of fieldsOf(metadata)) {
-        columns[name] = new Arrow.Vector([dataOf(rows.map((row) => row[name]), type)]);
-      }
-    },
+    file, metadata,
+    onChunk: ({ columnName, columnData }) => (parts[columnName] ??= []).push(columnData),
   });
+  const columns = {};
+  for (const { name, type } of fieldsOf(metadata)) {
+    const [first = [], ...others] = parts[name] ?? [];
+    const values = others.length ? [first, ...others].flatMap((part) => Array.from(part)) : first;
+    columns[name] = new Arrow.Vector([dataOf(values, type)]);
+  }
   return new Arrow.Table(columns);
 }
 
