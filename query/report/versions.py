@@ -26,6 +26,7 @@ _MANY = 24  # models, from which on the random pairings of the other metrics tak
 _SCORED = 4  # models that a score needs to be drawn
 _LABELED = 2  # properties that a map is colored by
 _MAPS = 6  # models of which there is a map
+_POINTS = 3000  # systems of a map on a page: of 10,000 it takes seconds to draw, and points overlap
 _FACTS = ("crystal_system", "group", "element", "rings", "n_elements", "n_atoms", "n_residues")
 _SCORES = """
     SELECT score, test_set FROM scores JOIN models_on($dataset) USING (model_id)
@@ -275,17 +276,15 @@ def per_layered(connection: duckdb.DuckDBPyConnection, datasets: Sequence[str]) 
 
 def _colors_on(connection: duckdb.DuckDBPyConnection, dataset: str) -> list[Version]:
     # The models are chosen once here: choosing them compares all models.
-    rows = ask(connection, "system_map", dataset=dataset, maps=_MAPS).rows
+    rows = ask(connection, "system_map", dataset=dataset, maps=_MAPS, max_systems=_POINTS).rows
     models = list(dict.fromkeys(row["model_id"] for row in rows if row["reason"] is None))
     labels = connection.execute(_LABELS, [f"{dataset}/", _LABELED]).fetchall()
     differing = [
         name for name in _FACTS if len({row[name] for row in rows if row[name] is not None}) > 1
     ]
     return [
-        Version(
-            {"dataset": dataset, "method": method, "color": color},
-            {"dataset": dataset, "method": method, "color": color, "model": some},
-        )
+        Version(switches, {**switches, "model": some, "max_systems": _POINTS})
         for method, some in (("pca", models), ("umap", models[:1]))
         for color in [*differing, *(name for (name,) in labels)]
+        for switches in [{"dataset": dataset, "method": method, "color": color}]
     ]

@@ -24,6 +24,8 @@ _SIDE = 460  # px of the panel, as wide as high, so that lengths mean the same a
 _ROOM = 0.05  # of the span of the points, beyond them
 _LARGE = 5  # times the area of the others has the point of the system that is shown
 _MODELS = "SELECT model_id FROM models_on(?) WHERE kind IN ('model', 'descriptor')"
+_SYSTEMS = "SELECT count(*) FROM systems WHERE dataset = ?"
+_MOST = 15_000  # systems, which the statement draws if nothing is said
 _NAMED = 8  # models that are not drawn, up to which the small print names them
 _FACTS = ("system_id", "formula", "x", "y", "model_id")
 Ends = dict[str, list[float]]  # of an axis, by model
@@ -88,13 +90,14 @@ def system_map(
     if len(unknown) == len({row["system_id"] for row in rows}):
         raise NothingToDraw(f"no system of {dataset} has a label '{color}': see FROM labels")
     models = list(dict.fromkeys(row["model_id"] for row in rows))
+    n = _count_systems(connection, rows, dataset, max_systems or _MOST)
     seen_by = models[0] if len(models) == 1 else "each model"
     return finish(
         _draw(rows, color, models),
         answer,
         f"{dataset} as {seen_by} sees it",
         notes=[
-            *_describe(rows, models, every),
+            *_describe(rows, n, models, every),
             *([f"Rings: not known ({len(unknown)})."] * any(unknown)),
         ],
         capital=False,
@@ -106,9 +109,19 @@ def _find_unknown(rows: Sequence[Row], color: str) -> set[str]:
     return {row["system_id"] for row in rows if row[column] is None}
 
 
-def _describe(rows: Sequence[Row], models: Sequence[str], every: Sequence[str]) -> list[str]:
+def _count_systems(
+    connection: duckdb.DuckDBPyConnection, rows: Sequence[Row], dataset: str, most: int
+) -> str:
+    """Return how many systems a map has, and of how many if it does not have all of them."""
     counts = sorted({row["n"] for row in rows})
-    n = " to ".join(str(count) for count in dict.fromkeys((counts[0], counts[-1])))
+    n = " to ".join(f"{count:,}" for count in dict.fromkeys((counts[0], counts[-1])))
+    ((every,),) = connection.execute(_SYSTEMS, [dataset]).fetchall()
+    return f"{n} drawn at random of {every:,} systems" if counts[-1] == most < every else n
+
+
+def _describe(
+    rows: Sequence[Row], n: str, models: Sequence[str], every: Sequence[str]
+) -> list[str]:
     how = f"Principal components, n = {n}."
     if rows[0]["method"] != "pca":
         name = str(rows[0]["method"]).upper()

@@ -167,3 +167,11 @@ def test_many_systems_are_small(tmp_path: Path) -> None:
         _, points = layers(system_map(connection, "crystals", model="alpha-0"), "point")
     assert len(points.rows) == 3001
     assert points.encoding["size"]["value"] < 10
+
+
+def test_a_map_of_some_says_of_how_many(small: Connection) -> None:
+    chart = system_map(small, "crystals", model="alpha-0", max_systems=20)
+    assert len({row["system_id"] for row in chart.answer.rows}) == 20
+    assert "Principal components, n = 20 drawn at random of 60 systems." in written(chart)
+    whole = system_map(small, "crystals", model="alpha-0", max_systems=60)
+    assert "Principal components, n = 60." in written(whole)
