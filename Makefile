@@ -149,9 +149,9 @@ serve: install  ## a SQL prompt on the store as a page in the browser, read-only
 test: demo-envs  ## everything that needs no GPU, network or container engine
 	@$(MAKE) --no-print-directory -j 2 lint suite
 
-suite: install  # the tests of `make test`, beside which mypy takes the time that they leave
+suite: install  # the tests of `make test`: many wait for processes that they start, hence two more than cores
 	@$(PY) -m pytest -m "not gpu and not cluster and not container and not family and not environment" \
-	    -n $$(( $$(getconf _NPROCESSORS_ONLN) + 1 )) --dist loadfile --no-loadscope-reorder
+	    -n $$(( $$(getconf _NPROCESSORS_ONLN) + 2 )) --dist loadfile --no-loadscope-reorder
 
 bench: demo-envs  ## speed and memory, as ratios in one run
 	@$(PY) -m tests.bench
