@@ -15,7 +15,8 @@ from query.metrics import find_metric
 _CELL = 36  # px, the width of a cell where there are few
 _LEAST = 13  # px, below which names of lines would collide
 _WHOLE = 620  # px of all cells, if they are many
-_LETTERS = 0.38  # of a cell, the size of its number
+_LETTERS = 0.38  # of a cell, the most that the size of its number is
+_SPACIOUS = 0.17  # of a cell, the size of its number where that is more than 12 px
 _READABLE = 7.5  # px, the least size at which numbers are written
 _SPAN = 0.1  # of values, which all colors stand for at least, or noise would look like a pattern
 _ITSELF = "#B4BAC0"  # of what is compared with itself, whose value says nothing
@@ -145,5 +146,6 @@ def _color(metric: str, low: float, high: float, *, reverse: bool) -> alt.ColorV
 
 def _write(chart: alt.Chart, columns: int) -> alt.Chart:
     """Write numbers as large as the cells allow, or none if they could not be read."""
-    fitting = f"min(12, width / {columns} * {_LETTERS})"
+    cell = f"width / {columns}"
+    fitting = f"min(max(12, {cell} * {_SPACIOUS}), {cell} * {_LETTERS})"
     return chart.mark_text(fontSize=alt.ExprRef(f"{fitting} < {_READABLE} ? 0 : {fitting}"))

@@ -147,7 +147,7 @@ def _values(rows: Sequence[Row], down: alt.Y, kinds: Kinds) -> Any:
     height = alt.Step(**{"step": _LINE, "for": "offset"})
     return layered(
         *(level(x, place) for place in (0, 1)),
-        base.mark_rule(style="line", opacity=0.35, strokeWidth=_LINE - 3).encode(
+        base.mark_rule(style="line", opacity=0.45, strokeWidth=_LINE - 3).encode(
             x=alt.X("start:Q"), x2=alt.X2(field="end")
         ),
         points.add_params(kinds.chosen),
@@ -185,7 +185,7 @@ def _table(rows: Sequence[Row], lines: Sequence[str], metrics: Sequence[str]) ->
         for row in rows
     ]
     wrong = {"condition": [{"test": "!datum.holds", "value": _WRONG}]}
-    axis = alt.Axis(orient="top", domain=False, ticks=False, labelLimit=140, labelAngle=-30)
+    axis = alt.Axis(orient="top", domain=False, ticks=False, labelLimit=200, labelAngle=-30)
     return (
         alt.Chart(inline(cells, [*_TITLES, "line", "text", "holds"]))
         .mark_text(style="ink", fontSize=11)

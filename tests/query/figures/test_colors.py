@@ -71,6 +71,12 @@ def test_colors_stand_out_from_the_page(page: str) -> None:
     assert contrast(style["line"]["color"], page) > 3
 
 
+@pytest.mark.parametrize("dark", [False, True])
+def test_names_are_not_crossed_by_lines(*, dark: bool) -> None:
+    soft = make_config(dark=dark)["style"]["soft"]["color"]  # by which the style finds them
+    assert f'text[fill="{soft}"]' in _STYLE
+
+
 def test_charts_of_the_prompt_have_the_same_colors() -> None:
     script = (PAGE / "chart.js").read_text()
     assert f"const COLORS = {json.dumps(COLORS)};" in script
