@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from html import escape
 from typing import Any
 
@@ -20,8 +21,9 @@ _WORDS = {
     "license_weights": "license of the weights",
     "card_hash": "hash of the card",
     "doi": "DOI",
-    "n_models": "number of models",
-    "n_twins": "number of untrained twins",
+    "models": "which models",
+    "n_models": "models",
+    "n_twins": "untrained twins",
     "for_example": "for example",
     "ok": "systems done",
     "sent": "systems sent",
@@ -39,17 +41,18 @@ def html_table(answer: Answer) -> str:
     """Return the rows of an answer as a table, or "None." if it has no rows.
 
     Args:
-        answer: The rows. Columns named "…hash" are shortened, and named in words.
+        answer: The rows. Columns named "…hash" are shortened, and named in words; those in which
+            no row has a value are left out.
     """
     if not answer.rows:
         return '<p class="nothing">None.</p>'
-    columns = answer.table.column_names
+    rows = answer.rows
+    columns = [name for name in rows[0] if any(row[name] is not None for row in rows)]
     head = "".join(
         f"<th>{escape(_WORDS.get(name, name.replace('_', ' ')))}</th>" for name in columns
     )
     body = "".join(
-        f"<tr>{''.join(_cell(column, value) for column, value in row.items())}</tr>\n"
-        for row in answer.rows
+        f"<tr>{''.join(_cell(column, row[column]) for column in columns)}</tr>\n" for row in rows
     )
     return (
         f'<div class="table" tabindex="0"><table><thead><tr>{head}</tr></thead>'
@@ -66,6 +69,8 @@ def _cell(column: str, value: Any) -> str:
         return f'<td class="number" data-sort="{value}">{format_number(value)}</td>'
     text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
     shown = text.replace("_", " ") if column in ("status", "exposure") else text
+    if column == "made_with":  # versions of packages, as JSON
+        shown = ", ".join(f"{name} {version}" for name, version in json.loads(text).items())
     if column.endswith("hash"):
         shown = ", ".join(part[:_HASH_LENGTH] for part in text.split(", "))
     return f'<td title="{escape(text[:_TEXT_LENGTH])}">{escape(shown[:_TEXT_LENGTH])}</td>'
