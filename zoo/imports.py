@@ -18,8 +18,10 @@ OURS = ("matterzoo", "zoo", "schemas", "ingest", "query")  # the top-level modul
 WITHOUT_PANDAS = (*OURS, "sklearn")
 
 # By module, what is imported of it, and never used. UMAP is given the nearest neighbors, while
-# pynndescent, which would search them, compiles for 25 s at its first import.
+# pynndescent, which would search them, compiles for 25 s at its first import. Models are exported
+# by nobody here, while a sixth of torch's import is for that.
 STAND_INS: dict[str, dict[str, Any]] = {
+    "torch.export": {},
     "pynndescent": {"NNDescent": type("NNDescent", (), {})},
     "pynndescent.distances": {"named_distances": {}},
     "pynndescent.sparse": {"sparse_named_distances": {}},

@@ -46,13 +46,23 @@ import_little()
 import numpy as np
 from query.tables.shared.planes import umap_plane
 
+import torch
+
 plane = umap_plane(np.random.default_rng(0).normal(size=(20, 3)), 5, seed=0)
 print(np.isfinite(plane).all(), plane.shape)
 print([name for name in ("pandas", "pynndescent.utils") if name in sys.modules])
+shuffled = torch.randperm(5, generator=torch.Generator().manual_seed(0))
+print(sorted(shuffled.tolist()), torch.cdist(torch.ones(1, 2), torch.zeros(1, 2)).item())
+print(hasattr(sys.modules["torch.export"], "export"))
 """
 
 
-def test_a_command_draws_by_umap_without_what_it_never_needs() -> None:
+def test_a_command_computes_without_what_it_never_needs() -> None:
     command = [sys.executable, "-c", STOOD_IN]
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=True)
-    assert done.stdout.splitlines() == ["True (20, 2)", "[]"]
+    assert done.stdout.splitlines() == [
+        "True (20, 2)",
+        "[]",
+        "[0, 1, 2, 3, 4] 1.4142135381698608",
+        "False",
+    ]
