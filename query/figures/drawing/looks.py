@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import duckdb
 
@@ -80,14 +81,25 @@ def family_looks(connection: duckdb.DuckDBPyConnection, *datasets: str) -> dict[
     Returns:
         The looks by family, the same in all figures of the store.
     """
-    found = {family for dataset in datasets for family in _families(connection, dataset)}
+    found = {row["family"] for dataset in datasets for row in compared_models(connection, dataset)}
     sql = f"SELECT DISTINCT family FROM models WHERE {KIND} IN ('model', 'descriptor')"
     every = {row[0] for row in connection.execute(sql).fetchall()}
     looks = assign_looks(every | found)
     return {family: looks[family] for family in sorted(found)}
 
 
-def _families(connection: duckdb.DuckDBPyConnection, dataset: str) -> list[str]:
-    """Return the family of each model and descriptor on a dataset."""
-    sql = f"SELECT family FROM models_on({literal(dataset)}) WHERE kind IN ('model', 'descriptor')"
-    return [row["family"] for row in answer_of(connection, "models_on", sql).rows]
+def compared_models(connection: duckdb.DuckDBPyConnection, dataset: str) -> list[dict[str, Any]]:
+    """Return name and family of each model and descriptor on a dataset.
+
+    Args:
+        connection: A connection to a store, with our functions.
+        dataset: The name of the dataset.
+
+    Returns:
+        By name, with "model_id" and "family".
+    """
+    sql = (
+        f"SELECT model_id, family FROM models_on({literal(dataset)}) "
+        "WHERE kind IN ('model', 'descriptor') ORDER BY model_id"
+    )
+    return answer_of(connection, "models_on", sql).rows

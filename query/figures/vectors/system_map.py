@@ -14,7 +14,7 @@ import numpy as np
 from query.figures.drawing.chart import finish, inline, layered, tooltips, zoom
 from query.figures.drawing.guides import axis_of
 from query.figures.drawing.labels import color_label, natural_order
-from query.figures.drawing.looks import GRAY
+from query.figures.drawing.looks import GRAY, compared_models
 from query.figures.drawing.questions import NothingToDraw, Row
 from query.figures.drawing.system_colors import CATEGORIES, NUMBERS, color_systems
 from query.statements import ask
@@ -23,7 +23,6 @@ _MANY = 3000  # systems, from which on points are small
 _SIDE = 460  # px of the panel, as wide as high, so that lengths mean the same across and up
 _ROOM = 0.05  # of the span of the points, beyond them
 _LARGE = 5  # times the area of the others has the point of the system that is shown
-_MODELS = "SELECT model_id FROM models_on(?) WHERE kind IN ('model', 'descriptor')"
 _SYSTEMS = "SELECT count(*) FROM systems WHERE dataset = ?"
 _MOST = 15_000  # systems, which the statement draws if nothing is said
 _NAMED = 8  # models that are not drawn, up to which the small print names them
@@ -67,7 +66,7 @@ def system_map(
     Raises:
         NothingToDraw: If there is no map, or the color is not known for any system.
     """
-    every = [name for (name,) in connection.execute(_MODELS, [dataset]).fetchall()]
+    every = [row["model_id"] for row in compared_models(connection, dataset)]
     if model is None and not every:
         raise NothingToDraw(f"no model has vectors on {dataset}: matterzoo ingest MODEL {dataset}")
     color = color or "n_atoms"
