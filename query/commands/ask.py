@@ -17,13 +17,13 @@ from query.processes.helpers import Helpers
 from query.sql.interrupt import interruptible
 from query.sql.output import FORMATS, check_writable, error_sentence, show, write
 from query.sql.splitting import split_statements
-from query.statements import Statement, find_statements
 from schemas.paths import default_store, write_for_group
 from zoo.command_line import call, split_names
 from zoo.errors import MatterzooError
 
 if TYPE_CHECKING:
     from query.site import Sources
+    from query.statements import Statement
 
 
 def open_shell(options: argparse.Namespace) -> int:
@@ -125,6 +125,8 @@ def answer(options: argparse.Namespace) -> int:
     Raises:
         MatterzooError: The words, the format or the file do not fit, or the SQL fails.
     """
+    from query.statements import find_statements  # it loads pyarrow
+
     known = find_statements()
     if options.help or options.sql is None:
         return _explain(options, known)

@@ -29,7 +29,7 @@ class Share:
     Attributes:
         store: The path of the store.
         processes: How many processes share the machine.
-        threads: Threads of torch.
+        threads: Threads of torch, and of DuckDB.
         duckdb_memory: Bytes that DuckDB may take.
     """
 
@@ -72,19 +72,31 @@ def _end_with_parent() -> None:
         os._exit(1)
 
 
-def _do_all(pipe: Connection, share: Share) -> Any:
-    """Do tasks until something else comes, which is returned."""
+def take_share(connection: duckdb.DuckDBPyConnection, share: Share) -> None:
+    """Have torch and DuckDB take no more than this process's share.
+
+    Args:
+        connection: A connection to the store.
+        share: What the process has.
+    """
     import torch  # with what follows it takes seconds to import
 
-    from query import connect
     from query.engine.devices import share_memory
-    from query.statements import keep_answers
 
     torch.set_num_threads(share.threads)
     share_memory(share.processes)
+    connection.execute(f"SET threads = {share.threads}")
+    connection.execute(f"SET memory_limit = '{share.duckdb_memory}B'")
+
+
+def _do_all(pipe: Connection, share: Share) -> Any:
+    """Do tasks until something else comes, which is returned."""
+    from query import connect
+    from query.statements import keep_answers
+
     with connect(share.store) as connection, keep_answers():
+        take_share(connection, share)
         connection.execute("SET enable_progress_bar = false")
-        connection.execute(f"SET memory_limit = '{share.duckdb_memory}B'")
         pipe.send(None)
         while isinstance(message := pipe.recv(), tuple):
             call, arguments = message

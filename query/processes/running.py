@@ -14,13 +14,15 @@ import torch
 from query.engine.devices import share_memory
 from query.processes.agenda import Agenda, Outcome, Task
 from query.processes.helpers import Helper, Helpers
-from query.processes.helping import Share
+from query.processes.helping import Share, take_share
 from query.reading.files import store_path, store_with_files
 from query.statements import keep_answers
 from schemas.paths import MEMORY
 
 _READ_ONLY = "SELECT readonly FROM duckdb_databases() WHERE database_name = current_database()"
-_LIMIT = "SELECT parse_formatted_bytes(current_setting('memory_limit'))"
+_SETTINGS = """
+SELECT current_setting('threads'), parse_formatted_bytes(current_setting('memory_limit'))
+"""
 
 
 def run_tasks(
@@ -43,11 +45,13 @@ def run_tasks(
         BaseException: What a task raised; the others are left.
     """
     store = _store_of_all(connection)
-    agenda, usual = Agenda(tasks, then), torch.get_num_threads()
+    agenda = Agenda(tasks, then)
     others = [] if store is None or helpers is None else helpers.each
     count = 1 + len(others)
-    share = Share(store or MEMORY, count, max(1, usual // count), _limit(connection) // count)
-    with _limited(share, usual), _watched(agenda, others, share), keep_answers():
+    ((_, memory),) = connection.execute(_SETTINGS).fetchall()
+    threads = max(1, torch.get_num_threads() // count)
+    share = Share(store or MEMORY, count, threads, memory // count)
+    with _limited(connection, share), _watched(agenda, others, share), keep_answers():
         while (task := agenda.take(0)) is not None:
             start = time.monotonic()
             value = task.call(connection, *task.arguments)
@@ -62,21 +66,21 @@ def _store_of_all(connection: duckdb.DuckDBPyConnection) -> str | None:
     return os.path.abspath(store) if is_file else None  # noqa: PTH100  # links are the user's
 
 
-def _limit(connection: duckdb.DuckDBPyConnection) -> int:
-    ((size,),) = connection.execute(_LIMIT).fetchall()
-    return int(size)
-
-
 @contextmanager
-def _limited(share: Share, usual: int) -> Iterator[None]:
+def _limited(connection: duckdb.DuckDBPyConnection, share: Share) -> Iterator[None]:
     """Take no more than this share of threads and memory, until the block ends."""
-    torch.set_num_threads(share.threads)
-    share_memory(share.processes)
+    if share.processes == 1:
+        yield
+        return
+    usual = torch.get_num_threads()
+    ((threads, memory),) = connection.execute(_SETTINGS).fetchall()
+    take_share(connection, share)
     try:
         yield
     finally:
         share_memory(1)
         torch.set_num_threads(usual)
+        connection.execute(f"SET threads = {threads}; SET memory_limit = '{memory}B'")
 
 
 @contextmanager

@@ -64,7 +64,8 @@ def report(
         folder: Where the report is written. It is made if it does not exist; files in it that
             are not of a report stay as they are.
         sections: What the page shows, in this order.
-        helpers: Processes that draw, too, if the store is a file that is open to be read only.
+        helpers: Processes that draw, too, if the store is a file that is open to be read only;
+            they end when all is drawn.
 
     Returns:
         The page, `folder/index.html`.
@@ -77,6 +78,8 @@ def report(
         find_dataset(connection, dataset)
     check_folder(folder)
     drawn = draw_sections(connection, sections, datasets, helpers)
+    if helpers is not None:
+        helpers.stop()
     with _timed("page"):
         answers = {name: ask(connection, name, datasets=datasets) for name in _PROVENANCE}
         tables = [Table(name, title, answers[name]) for name, title in _PROVENANCE.items()]

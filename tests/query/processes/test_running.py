@@ -14,12 +14,14 @@ from typing import Any
 
 import duckdb
 import pytest
+import torch
 
 import query
 from query.processes.agenda import Agenda, Outcome, Task
 from query.processes.helpers import Helpers, fitting_processes
 from query.processes.running import run_tasks
 from query.statements import Answer, ask
+from zoo.places import ROOT
 
 QUESTION = {"dataset": "crystals", "metric": "cka"}
 
@@ -51,6 +53,11 @@ def answer(connection: duckdb.DuckDBPyConnection) -> Answer:
 def touch(connection: duckdb.DuckDBPyConnection, file: Path) -> int:
     file.touch()
     return os.getpid()
+
+
+def read_settings(connection: duckdb.DuckDBPyConnection) -> tuple[object, ...]:
+    settings = "SELECT current_setting('threads'), current_setting('memory_limit')"
+    return *connection.execute(settings).fetchall()[0], torch.get_num_threads()
 
 
 def die(connection: duckdb.DuckDBPyConnection, begun: Path) -> None:
@@ -118,6 +125,40 @@ def test_a_helper_at_work_ends_with_a_process_that_is_killed(tmp_path: Path) -> 
         killed.kill()
     stat = Path("/proc") / begun.readlink() / "stat"
     wait(lambda: not stat.exists() or stat.read_text().rpartition(")")[2].split()[0] == "Z")
+
+
+def test_no_process_of_a_report_has_threads_of_blas() -> None:
+    program = (
+        "import sys, query.commands.ask\n"
+        "print('numpy' in sys.modules)\n"
+        "from query.processes.helpers import Helpers\n"
+        "with Helpers(2):\n"
+        "    import numpy, threadpoolctl\n"
+        "    print([pool['num_threads'] for pool in threadpoolctl.threadpool_info()])\n"
+    )
+    variables = {name: value for name, value in os.environ.items() if "NUM_THREADS" not in name}
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(
+        command, env=variables, capture_output=True, text=True, check=True, cwd=ROOT
+    )
+    assert done.stdout.splitlines() == ["False", "[1]"]
+
+
+def test_several_processes_share_threads_and_memory(store_path: Path) -> None:
+    settings = "SELECT current_setting('threads'), current_setting('memory_limit')"
+    with query.connect(store_path) as connection, Helpers(2) as helpers:
+        connection.execute("SET threads = 3; SET memory_limit = '2GiB'")
+        threads = torch.get_num_threads()
+        run_tasks(connection, [], nothing, helpers)
+        assert connection.execute(settings).fetchall() == [(3, "2.0 GiB")]
+        found: list[object] = []
+
+        def then(task: Task, outcome: Outcome) -> Iterable[Task]:
+            found.append(outcome.value)
+            return []
+
+        run_tasks(connection, [Task(0, "", read_settings)], then, helpers)
+    assert found == [(max(1, threads // 2), "1.0 GiB", max(1, threads // 2))]
 
 
 def test_what_shares_stays_together_until_there_is_nothing_else() -> None:
