@@ -206,10 +206,6 @@ def _view(view: View, *, hidden: bool) -> str:
 def _figure(name: str, image: Image) -> str:
     """Return the place of a figure, with its title, its links, and its packed specification."""
     notes = "".join(f"<span>{escape(note)}</span> " for note in image.notes)
-    # What the page itself shows, or what all figures share, is not repeated.
-    shared = ("title", "config", "usermeta", "$schema")
-    spec = {key: value for key, value in image.spec.items() if key not in shared}
-    spec["description"] = " ".join([f"{image.title}.", *image.notes])
     canvas = (
         '<div class="canvas"><noscript>The figure needs JavaScript, '
         "which the page has in itself; its data are linked below.</noscript></div>"
@@ -220,7 +216,7 @@ def _figure(name: str, image: Image) -> str:
         f"<figure><figcaption><strong>{escape(image.title)}</strong> <small>{notes}</small>"
         f'<span class="absent" role="status"></span></figcaption>{canvas}'
         f"{_links(name, image.answer, ('json', 'csv'))}</figure>"
-        f'<script type="application/octet-stream" class="packed">{assets.pack(spec)}</script>'
+        f'<script type="application/octet-stream" class="packed">{image.packed}</script>'
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,12 +11,14 @@ from typing import Any, TypeVar
 import duckdb
 from altair.utils.schemapi import debug_mode
 
+from query.assets import pack
 from query.figures import NothingToDraw
 from query.sql.interrupt import was_interrupted
 from query.sql.output import error_sentence
 from query.statements import Answer
 
 Made = TypeVar("Made")
+_SHARED = ("title", "config", "usermeta", "$schema")  # of a page's figures
 FAILED = "this figure failed"  # how the reason of a figure begins that has one to be told
 _UNSAFE = re.compile(r"[^\w.@=+-]+")  # in a file's name
 
@@ -76,13 +79,16 @@ class Image:
     Attributes:
         title: What it shows, in a few words.
         notes: Small print, a sentence each.
-        spec: The specification of Vega-Lite, whole.
+        spec: The specification of Vega-Lite, whole, as JSON.
+        packed: The specification without what the page shows itself, or what all figures share;
+            see `assets.pack`.
         answer: The SQL that was run, and its rows.
     """
 
     title: str
     notes: Sequence[str]
-    spec: Mapping[str, Any]
+    spec: str
+    packed: str
     answer: Answer
 
 
@@ -196,5 +202,9 @@ def _or_reason(act: Callable[[], Made]) -> Made | str:
 
 def _render(chart: Any) -> Image:
     spec = chart.to_dict(validate=False)
-    about = spec["usermeta"]
-    return Image(about["title"], about["notes"], spec, chart.answer)
+    title, notes = spec["usermeta"]["title"], spec["usermeta"]["notes"]
+    # On one line: Python writes indented lines 20 times as slowly.
+    whole = json.dumps(spec, ensure_ascii=False)
+    shown = {key: value for key, value in spec.items() if key not in _SHARED}
+    shown["description"] = " ".join([f"{title}.", *notes])
+    return Image(title, notes, whole, pack(shown), chart.answer)

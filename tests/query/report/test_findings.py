@@ -16,7 +16,7 @@ Rows = list[dict[str, Any]]
 
 def drawn(name: str, rows: Rows, dataset: str = "crystals") -> DrawnSection:
     """A section with one figure, which has these rows."""
-    image = Image("", [], {}, Answer(name, "", pa.Table.from_pylist(rows)))
+    image = Image("", [], "", "", Answer(name, "", pa.Table.from_pylist(rows)))
     switches = {"dataset": dataset}
     return DrawnSection(
         Section(name, "?", "", []), [[View(name, Version(switches, switches), image, None)]]
