@@ -187,7 +187,7 @@ async function fill(place, spec) {
     await again();
   }
   const isWider = () => width() > room + ROUNDED;
-  if (isWider()) await again(1);
+  for (const columns of [3, 1]) if (isWider()) await again(columns);
   place.classList.toggle("wider", isWider());
   place.style.setProperty("--drawn", `${width()}px`); // the menu stands there
   place.tabIndex = isWider() ? 0 : -1; // so that it can be moved by keys

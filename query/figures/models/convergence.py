@@ -166,8 +166,8 @@ def _panel(
         write_names(rows, "model_id", x, y, (_WIDTH, _HEIGHT)),
         word(_describe(mine), 6, 12),
     ]
-    if best is not None:
-        layers += _mark_reference(every[0]["reference"], best, x, ends[0])
+    if best is not None:  # below the words, which its line would cross
+        layers[1:1] = _mark_reference(every[0]["reference"], best, x, ends[0])
     title = alt.TitleParams(_PANELS[relation], fontSize=12, frame="group")
     marks = zoom(layers[0], place)
     layers[0] = marks if place else marks.add_params(kinds.chosen)
