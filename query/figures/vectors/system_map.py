@@ -19,7 +19,8 @@ from query.figures.drawing.questions import NothingToDraw, Row
 from query.figures.drawing.system_colors import CATEGORIES, NUMBERS, color_systems
 from query.statements import ask
 
-_MANY = 3000  # systems, from which on points are small
+_SIZES = (8, 60)  # square px of a point: the least and the most
+_COVERED = 30_000  # square px of all points together, as far as they keep to _SIZES
 _SIDE = 460  # px of the panel, as wide as high, so that lengths mean the same across and up
 _ROOM = 0.05  # of the span of the points, beyond them
 _LARGE = 5  # times the area of the others has the point of the system that is shown
@@ -144,7 +145,7 @@ def _draw(rows: Sequence[Row], color: str, models: Sequence[str]) -> Any:
     rings = [row for row, known in pairs if known is None]
     points = [row | known for row, known in pairs if known is not None]
     x, y = _axes(rows, models)
-    size = 60 if rows[0]["n"] <= 500 else 22 if rows[0]["n"] <= _MANY else 8
+    size = min(max(_SIZES[0], round(_COVERED / rows[0]["n"])), _SIZES[1])
     here: dict[str, Any] = {"x": x, "y": y, "size": _enlarge(size)}
     titles = {"system_id": "system", "formula": "formula", "known": color_label(color)}
     titles = {name: title for name, title in titles.items() if name == "known" or _has(rows, name)}

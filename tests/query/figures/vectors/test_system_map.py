@@ -166,7 +166,7 @@ def test_many_systems_are_small(tmp_path: Path) -> None:
     with query.connect(make_store(tmp_path / "matter.duckdb", {"alpha": 1}, 3001)) as connection:
         _, points = layers(system_map(connection, "crystals", model="alpha-0"), "point")
     assert len(points.rows) == 3001
-    assert points.encoding["size"]["value"] < 10
+    assert points.encoding["size"]["value"] == 10
 
 
 def test_a_map_of_some_says_of_how_many(small: Connection) -> None:
