@@ -7,11 +7,13 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import groupby
 from typing import Any
 
 import duckdb
 import pyarrow as pa
 
+from query.figures.drawing.labels import natural_order
 from query.statements import ask
 
 METRICS = ("cknna", "cka")  # by neighbors, and by all distances
@@ -166,9 +168,11 @@ def read_results(
     }
     cards = {row["model_id"]: row for row in _table(connection, _CARDS, ids).to_pylist()}
     described = {
-        row["model_id"]: _described(row, cards[row["model_id"]]) for row in models.to_pylist()
+        row["model_id"]: _described(row, cards[row["model_id"]])
+        for _, some in groupby(models.to_pylist(), key=lambda row: (row["kind"], row["family"]))
+        for row in sorted(some, key=lambda row: natural_order(row["model_id"]))
     }
-    citations = pa.array([model["citation"] for model in described.values()], pa.string())
+    citations = pa.array([described[name]["citation"] for name in ids["models"]], pa.string())
     tables["models"] = models.append_column("citation", citations)
     return Results(
         tables,
