@@ -23,7 +23,8 @@ _CORNERS = {
     (1, 0): "b contains a",
 }
 _ORDER = "Of a pair, a is the model that comes first by family, then by name."
-_AXIS: Any = {"values": [0, 0.25, 0.5, 0.75, 1], "grid": False, "format": ".2~f"}
+_MEANING = "Δ(a → b): how far apart b places the systems that are nearest in a; 1 is by chance."
+_AXIS: Any = {"values": [0, 0.25, 0.5, 0.75, 1], "grid": False, "format": ".2f"}
 _SIDE = 380  # px of a panel
 _TITLES = {
     "model_a": "a",
@@ -93,7 +94,7 @@ def information_imbalance_plane(
         alt.hconcat(*panels),
         answer,
         f"Information imbalance on {where}",
-        notes=[_ORDER, *count_undefined(answer.rows, ("a_to_b", "b_to_a"))],
+        notes=[_MEANING, _ORDER, *count_undefined(answer.rows, ("a_to_b", "b_to_a"))],
         models=[row[name] for row in _defined(answer.rows) for name in ("model_a", "model_b")],
     )
 

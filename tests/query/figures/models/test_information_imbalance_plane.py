@@ -60,7 +60,8 @@ def test_two_datasets_have_equally_many_systems(own: Connection) -> None:
     assert {row["reason"] for row in left_out} == {
         "one of the two sees less than half of the systems that others see"
     }
-    order, note = chart.to_dict()["usermeta"]["notes"]
+    meaning, order, note = chart.to_dict()["usermeta"]["notes"]
+    assert meaning.startswith("Δ(a → b): how far apart b places")
     assert order == "Of a pair, a is the model that comes first by family, then by name."
     assert note.startswith("7 of 28 pairs are undefined and not drawn")
     assert {"0.25", "0.75"} <= written(chart)
