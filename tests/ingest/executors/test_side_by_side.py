@@ -103,6 +103,7 @@ def test_two_workers_give_the_same_as_one(
     found = vectors(layout)
     monkeypatch.setenv("MATTERZOO_STORE", str(layout.store.with_name("other.duckdb")))
     monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    monkeypatch.setenv("TOY_SLEEP", "0")
     assert main(["ingest", ALL, molecules, "--runtime", "venv"]) == 0
     assert len(set(slow())) == 3
     assert vectors(Layout.find()) == found
