@@ -15,6 +15,7 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 from types import FrameType
@@ -229,8 +230,9 @@ def _parse(line: Sequence[str]) -> argparse.Namespace:
     return parser.parse_args(line)
 
 
+@cache  # making it takes longer than some commands that Python code runs one after another
 def _make_parser() -> tuple[argparse.ArgumentParser, list[str]]:
-    """Return the parser of all commands, and their names."""
+    """Return the parser of all commands, and their names. No default depends on the environment."""
     from ingest.commands import add_commands as add_ingest
     from ingest.commands.options import add_to_questions
     from query.commands import add_commands as add_query

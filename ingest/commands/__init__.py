@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 from typing import Any
 
 from ingest.commands.options import add_computing, add_own_files, add_where
@@ -103,7 +102,7 @@ def _add_cluster(commands: Commands) -> None:
         sub.add_argument("submission", help="the submission's name")
         add_store(sub)
     about = "the task's number (default: SLURM_ARRAY_TASK_ID)"
-    work.add_argument("--task", type=int, default=os.environ.get("SLURM_ARRAY_TASK_ID"), help=about)
+    work.add_argument("--task", type=int, help=about)
     work.add_argument("--tied", action="store_true", help="end when standard input does, as on ray")
 
 
@@ -208,10 +207,8 @@ def _add_build_options(sub: Parser) -> None:
         "builder": {"help": "image to install in (MATTERZOO_BUILDER; default: the base)"},
         "torch": {"help": "PyTorch's build: cpu, cu126, … (default: the index's own, CUDA)"},
     }
-    variables = {"torch": "MATTERZOO_TORCH_BACKEND"}
     for name, said in options.items():
-        variable = variables.get(name, f"MATTERZOO_{name.upper()}")
-        sub.add_argument(f"--{name}", default=os.environ.get(variable), **said)
+        sub.add_argument(f"--{name}", **said)
     about = "without a network, from the wheels that `matterzoo wheels` downloaded"
     sub.add_argument("--offline", action="store_true", help=about)
     sub.add_argument("--no-cache", action="store_true", help="build every layer again")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
@@ -75,12 +76,12 @@ def work(options: argparse.Namespace) -> int:
     Raises:
         UsageError: No task is named.
     """
-    if options.task is None:
+    named = os.environ.get("SLURM_ARRAY_TASK_ID") if options.task is None else options.task
+    if named is None:
         raise UsageError("no task is named: its script runs this as a job, or give --task 0")
+    work_on = work_tied if options.tied else work_on_task
     with explained(options):
-        if options.tied:
-            return work_tied(Layout.find(options.store), options.submission, options.task)
-        return work_on_task(Layout.find(options.store), options.submission, options.task)
+        return work_on(Layout.find(options.store), options.submission, int(named))
 
 
 def load(options: argparse.Namespace) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 
 from ingest.images import operations
@@ -43,7 +44,11 @@ def build(options: argparse.Namespace) -> int:
         The exit code.
     """
     how = BuildOptions(
-        options.base, options.builder, options.torch, options.offline, not options.no_cache
+        options.base or os.environ.get("MATTERZOO_BASE"),
+        options.builder or os.environ.get("MATTERZOO_BUILDER"),
+        options.torch or os.environ.get("MATTERZOO_TORCH_BACKEND"),
+        options.offline,
+        not options.no_cache,
     )
     find_families(options.family)  # a wrong name is refused before an engine is looked for
     operations.build_images(options.family, how, print_now)

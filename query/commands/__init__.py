@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import ipaddress
-import os
 
 from zoo.command_line import Commands, Parser, add_store, device, named, positive
 
@@ -119,8 +118,7 @@ def _add_processes(commands: Commands) -> None:
         each.add_argument("key", help="the matrix, as `matterzoo status` names it")
         add_store(each)
     about = "the process's number (default: SLURM_ARRAY_TASK_ID, else 0)"
-    task = os.environ.get("SLURM_ARRAY_TASK_ID", "0")
-    work.add_argument("--task", type=_count, default=task, help=about)
+    work.add_argument("--task", type=_count, help=about)
     work.add_argument("--tasks", type=positive, default=1, help="how many processes there are")
     work.add_argument("--threads", type=positive, help="default: all that this process may use")
     work.add_argument("--tied", action="store_true", help="end when standard input does")

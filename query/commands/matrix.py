@@ -127,7 +127,10 @@ def work(options: argparse.Namespace) -> int:
     if options.tied:
         threading.Thread(target=_end_with_standard_input, daemon=True).start()
     with one_sentence(options.store):
-        given = options.key, options.task, options.tasks, options.threads
+        task = options.task
+        if task is None:
+            task = int(os.environ.get("SLURM_ARRAY_TASK_ID", "0"))
+        given = options.key, task, options.tasks, options.threads
         work_on_strips(_store(options), *given)
     return 0
 

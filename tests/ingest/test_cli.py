@@ -136,6 +136,17 @@ def test_options_that_cannot_be(option: str, layout: Layout, capfd: Said) -> Non
     assert option.split("=")[1] in said and said.count("\n") == 1
 
 
+def test_the_number_of_a_task_is_that_of_its_job(
+    layout: Layout, capfd: Said, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MATTERZOO_FILE_WAIT", "0")
+    assert main(["work", "none"]) == 2
+    assert "no task is named" in capfd.readouterr().err
+    monkeypatch.setenv("SLURM_ARRAY_TASK_ID", "3")  # the parser that was made before is kept
+    assert main(["work", "none"]) == 1
+    assert "submission.json is not seen" in capfd.readouterr().err
+
+
 def test_options_become_limits_and_devices() -> None:
     options = _parse(
         ["ingest", "toy", "g2", "--memory", "1.5G", "--cpus", "0.5", "--timeout", "60"]
