@@ -27,12 +27,14 @@ _SEEN = 99  # percent of the residuals that a panel has room for; one system mus
 _ROOM = 1.25  # of that, to the edge of a panel
 _HEAVY = 0.15  # of a mean, from which on one system's share of it is said
 _FAR = 10  # times the mean, which it must be, as in a small dataset any system has a large share
+# Thin and large, as outlines of the usual width would look filled.
+_OUTLINE: dict[str, Any] = {"filled": False, "size": 36, "strokeWidth": 1}
 _EDGE = 0.97  # of a panel, where what is beyond it stands, so that its frame cuts none of it
 _REMEDY = "; encoders of potentials give energies: matterzoo ingest MODEL {}"
 _MARKS = (
     "Lines: 95 % intervals. Ticks: medians over systems, of the models shown below.",
     "Below: whole systems in eV, not per atom, composition taken out on both axes; what is beyond "
-    "a panel is a ring at its edge.",
+    "a panel is an outline at its edge.",
 )
 _TITLES = {
     "model_id": "model",
@@ -241,7 +243,7 @@ def _residuals(rows: Sequence[Row], models: Sequence[str], kinds: Kinds) -> Any:
 
 
 def _panel(rows: Sequence[Row], most: float, place: int, kinds: Kinds) -> Any:
-    """Draw one point per system; those beyond the panel are rings at its edge."""
+    """Draw one point per system; those beyond the panel are outlines at its edge."""
     beyond, ends = _clipped(rows, most), (-most, most)
     first = place % _ACROSS == 0
     labels = rows[0]["compared_with"] == "labels"
@@ -252,7 +254,7 @@ def _panel(rows: Sequence[Row], most: float, place: int, kinds: Kinds) -> Any:
     for far in (False, True):
         some = [row for row in beyond if row["far"] == far]
         marks = alt.Chart(inline(some, [*_SYSTEM, "family", "across", "up"])).mark_point(
-            filled=not far, size=16 if len(rows) <= _MANY else 5
+            **(_OUTLINE if far else {"filled": True, "size": 16 if len(rows) <= _MANY else 5})
         )
         layers.append(
             marks.encode(x=x, y=y, color=kinds.color, shape=kinds.shape, tooltip=tooltips(_SYSTEM))
