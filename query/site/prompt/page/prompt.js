@@ -161,7 +161,8 @@ function offer() {
 /** Show why there is no result, and nothing of the one before. */
 function fail(error) {
   result = null;
-  at("error").textContent = error.message;
+  const [message, ...lines] = error.message.split(/\n\n(?=LINE \d+:)/);
+  at("error").replaceChildren(message, ...lines.map((text) => element("code", text)));
   at("error").hidden = false;
   at("state").textContent = "";
   at("answer").hidden = true;
