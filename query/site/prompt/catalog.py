@@ -52,7 +52,8 @@ SELECT a.model_a, a.model_b, a.value AS cka, b.value AS cknna
 FROM alignments AS a JOIN alignments AS b USING (dataset, model_a, model_b)
 WHERE a.metric = 'cka' AND b.metric = 'cknna' AND dataset = '{dataset}' AND model_a < model_b""",
     "Which families agree?": """\
-SELECT x.family AS family_a, y.family AS family_b, avg(value) AS mean_cknna, count(*) AS pairs
+SELECT least(x.family, y.family) AS family_a, greatest(x.family, y.family) AS family_b,
+  avg(value) AS mean_cknna, count(*) AS pairs
 FROM alignments JOIN models AS x ON x.model_id = model_a JOIN models AS y ON y.model_id = model_b
 WHERE dataset = '{dataset}' AND metric = 'cknna' AND model_a < model_b
   AND x.kind = 'model' AND y.kind = 'model'
