@@ -9,16 +9,17 @@ from pathlib import Path
 
 import pytest
 
+from tests.zoo.worker.toy import PYTHON
 from zoo.cards.scaffold import write_family
 from zoo.places import ROOT
 
 
 @pytest.fixture
 def family(tmp_path: Path) -> Path:
-    """Write a family as `matterzoo new` does, with an environment that runs this Python."""
+    """Write a family as `matterzoo new` does, with an environment that has what it needs."""
     python = tmp_path / "envs" / "toy" / "bin" / "python"
     python.parent.mkdir(parents=True)
-    python.write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
+    python.write_text(f'#!/bin/sh\nexec {PYTHON} "$@"\n')
     python.chmod(0o755)
     folder = write_family("toy", tmp_path / "families")
     (folder / "requirements.lock").write_text("")
