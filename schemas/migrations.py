@@ -83,9 +83,10 @@ def apply(
             "(version INTEGER PRIMARY KEY, applied TIMESTAMPTZ NOT NULL)"
         )
         before()
-        for version, file in files.items():
+        for file in files.values():
             connection.execute(file.read_text())
-            connection.execute(f"INSERT INTO schema_version VALUES ({version}, now())")
+        versions = ", ".join(f"({version}, now())" for version in files)
+        connection.execute(f"INSERT INTO schema_version VALUES {versions}")
         after()
     except BaseException:
         connection.execute("ROLLBACK")
