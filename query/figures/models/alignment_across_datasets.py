@@ -116,10 +116,10 @@ def _panel(
     ends = (low, high)
     x = axis_of("on_a", f"{metric} on {datasets[0]} (n = {drawn[0]['n_a']})", ends)
     y = axis_of("on_b", f"{metric} on {datasets[1]} (n = {drawn[0]['n_b']})", ends, across=False)
-    layers = [diagonal(x, y, ends), *_chance(x, y, drawn)]
+    chance = _chance(x, y, drawn)
+    layers = [diagonal(x, y, ends), *chance[:-1]]
     layers += draw_pairs(drawn, Cloud(x, y, ("on_a", "on_b"), _TITLES, {}), kinds, place)
-    layers += _counts(drawn, datasets)
-    return layers
+    return [*layers, *chance[-1:], *_counts(drawn, datasets)]  # words over points, to be read
 
 
 def _chance(x: Any, y: Any, drawn: Sequence[Row]) -> list[alt.Chart]:

@@ -29,7 +29,7 @@ _HEAVY = 0.15  # of a mean, from which on one system's share of it is said
 _FAR = 10  # times the mean, which it must be, as in a small dataset any system has a large share
 # Thin and large, as outlines of the usual width would look filled.
 _OUTLINE: dict[str, Any] = {"filled": False, "size": 36, "strokeWidth": 1}
-_EDGE = 0.97  # of a panel, where what is beyond it stands, so that its frame cuts none of it
+_EDGE = 0.93  # of a panel, where what is beyond it stands, so that its frame cuts none of it
 _REMEDY = "; encoders of potentials give energies: matterzoo ingest MODEL {}"
 _MARKS = (
     "Lines: 95 % intervals. Ticks: medians over systems, of the models shown below.",

@@ -152,7 +152,7 @@ def test_outliers_stand_at_the_edge(own: Connection, energies: dict[str, np.ndar
     note = f"One system, crystals/000, makes {100 * share:.0f} % of the mean of beta-0: "
     assert any(text.startswith(note) for text in chart.usermeta["notes"])
     (first,) = (row for row in far.rows if row["system_id"] == "crystals/000")
-    assert first["up"] == pytest.approx(0.97 * most, rel=1e-4)
+    assert first["up"] == pytest.approx(0.93 * most, rel=1e-4)
     assert first["across"] / first["up"] == pytest.approx(
         rows[0]["label_residual"] / rows[0]["predicted_residual"], rel=1e-3
     )
