@@ -48,6 +48,11 @@ def test_an_import_and_the_help_need_nothing_heavy(rest: str) -> None:
     assert HEAVY & set(run(program).split()) == set()
 
 
+def test_housekeeping_needs_no_client_of_engines() -> None:
+    program = "import sys, ingest.commands.housekeeping; print('docker' in sys.modules)"
+    assert run(program) == "False\n"
+
+
 def test_two_arrays_are_aligned_without_a_store() -> None:
     a = np.random.default_rng(0).normal(size=(40, 6))
     found = mz.align(a, 3 * a[:, ::-1], "mutual_knn", k=5, permutations=19)

@@ -6,13 +6,11 @@ import argparse
 from functools import partial
 
 from ingest.commands.faults import explained
-from ingest.images import operations
 from ingest.layout import Layout
 from ingest.maintenance.clean import clean_cache, clean_environment, clean_models
 from ingest.maintenance.clean_submissions import clean_matrices, clean_submissions
 from ingest.maintenance.confirm import confirm
 from ingest.maintenance.disk import describe_usage
-from ingest.maintenance.doctor import diagnose, show
 from ingest.maintenance.migrate import migrate_store
 from ingest.maintenance.rebuild import rebuild
 from ingest.runtimes import environment
@@ -46,6 +44,9 @@ def doctor(options: argparse.Namespace) -> int:
     Returns:
         The exit code.
     """
+    # They ask an engine, whose client takes a tenth of a second to import.
+    from ingest.maintenance.doctor import diagnose, show
+
     return show(diagnose(Layout.find(options.store).store))
 
 
@@ -117,6 +118,8 @@ def clean(options: argparse.Namespace) -> int:
             for removed in _clean(options):
                 print_now(f"removed {removed}")
         return 0
+    from ingest.images import operations  # as in `doctor`
+
     operations.clean_images(
         options.images, lambda lines, would: confirm(lines, would, options.yes), print_now
     )
