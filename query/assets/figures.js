@@ -12,6 +12,7 @@ const LARGER = 1.18; // by which they are
 const LINE = 12; // px from a name that is written upright to the next
 const LETTER = 6.6; // px, as wide as a letter of a title is on average
 const NARROW = 620; // px of room, below which legends do not stand side by side
+const BESIDE = 90; // px left of legends, where axes are
 const PADDING = 20; // px of a figure left and right of its panels
 const ROUNDED = 2; // px by which a figure may be wider than its room unseen
 const GROWN = 12; // px of room, below which a figure is not drawn again
@@ -102,14 +103,28 @@ function widthOfPanels(place) {
   return Math.max(...right) - Math.min(...left) + PADDING;
 }
 
+/** Return lines that are broken where they are longer than so many pixels. */
+function broken(lines, width) {
+  const letters = Math.floor(width / LETTER);
+  const part = new RegExp(`.{1,${letters}}(?= |$)|\\S+`, "g");
+  return lines.flatMap((line) => line.match(part)).map((line) => line.trim());
+}
+
+/** Break titles of legends into lines where they are longer than there is room. */
+function wrapLegends(spec, width) {
+  for (const channel of [spec.encoding?.color, spec.encoding?.shape]) { // which share a legend
+    if (channel?.title) channel.title = broken([channel.title].flat(), width);
+  }
+  const parts = spec.layer ?? spec.hconcat ?? spec.vconcat ?? spec.concat ?? [];
+  for (const part of parts) wrapLegends(part, width);
+}
+
 /** Break titles of axes into lines where they are longer than their panel is wide. */
 function wrap(spec, width = spec.width) {
   const lines = [spec.encoding?.x?.title ?? []].flat();
-  const letters = Math.floor(width / LETTER);
   for (const [i, line] of lines.entries()) lines[i] = line.replaceAll(" = ", "\u00a0=\u00a0");
-  if (width && lines.some((line) => line.length > letters)) {
-    const part = new RegExp(`.{1,${letters}}(?= |$)|\\S+`, "g");
-    spec.encoding.x.title = lines.flatMap((line) => line.match(part)).map((line) => line.trim());
+  if (width && lines.some((line) => line.length * LETTER > width)) {
+    spec.encoding.x.title = broken(lines, width);
   }
   const parts = spec.layer ?? spec.hconcat ?? spec.vconcat ?? spec.concat ?? [];
   for (const part of parts) wrap(part, part.width ?? width);
@@ -160,6 +175,7 @@ async function fill(place, spec) {
   const seenBy = has(before, "seen_by") ? before.view.signal("seen_by") : null;
   before?.finalize();
   const full = place.clientWidth;
+  if (full < NARROW) wrapLegends(spec, full - BESIDE);
   let made = await embed(place, spec, full);
   const room = full - parseFloat(getComputedStyle(place).paddingRight); // there is the menu
   const width = () => Number(place.querySelector("svg").getAttribute("width"));
