@@ -40,7 +40,8 @@ SECTIONS = (
         "Each cell compares two models by their vectors of the same systems. The models are in "
         "the order of their tree, so that similar models are neighbors. A high value says that "
         "two models arrange the systems alike; it does not say that either of them is right. "
-        "Values of different metrics, or at different n or k, cannot be compared. Point at a "
+        "Values of different metrics, or at different n or k, cannot be compared. Colors span the "
+        "values of one figure, without its gray diagonal, of models with themselves. Point at a "
         "cell to see its value, the value by chance, and the calibrated value, which is 0 if 5 % "
         "of random pairings of the systems agree as well, and 1 at full agreement.",
         [Panel("alignment_matrix", figures.alignment_matrix, per_metric)],
