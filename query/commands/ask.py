@@ -52,7 +52,7 @@ def write_report(options: argparse.Namespace) -> int:
         The exit code.
     """
     with Helpers(options.processes, ["query.report"]) as helpers:
-        from query.report import report  # it loads what draws, as the helpers do meanwhile
+        from query.report import report
 
         with one_sentence(options.store), connect(options.store) as connection:
             connection.execute("SET enable_progress_bar = false")
@@ -71,7 +71,7 @@ def write_site(options: argparse.Namespace) -> int:
         The exit code.
     """
     with Helpers(options.processes, ["query.site"]) as helpers:
-        from query.site import site  # it loads what draws, as the helpers do meanwhile
+        from query.site import site
 
         given = {} if options.title is None else {"title": options.title}
         given["sources"] = None if options.no_prompt else _prompt_sources(options)

@@ -6,10 +6,9 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from importlib import import_module
 from multiprocessing import parent_process
 from multiprocessing.connection import Connection
 from threading import Thread
@@ -39,14 +38,13 @@ class Share:
     duckdb_memory: int
 
 
-def help_out(pipe: Connection, modules: Sequence[str]) -> None:
+def help_out(pipe: Connection) -> None:
     """Do tasks on a store until the process that started this one ends, or SIGTERM comes.
 
     Args:
         pipe: A `Share` comes in, and None goes out once its store is open. Then tasks come in, each
             a function and its arguments. For each goes out what it returned and None, or None and
             what it raised. Another `Share` closes the store and opens another one.
-        modules: What is imported at once.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # temporary files are removed
@@ -55,8 +53,6 @@ def help_out(pipe: Connection, modules: Sequence[str]) -> None:
     import_little()
     Thread(target=_end_with_parent, daemon=True).start()
     with suppress(KeyboardInterrupt, EOFError, BrokenPipeError):
-        for module in modules:
-            import_module(module)
         message = pipe.recv()
         while isinstance(message, Share):
             message = _do_all(pipe, message)

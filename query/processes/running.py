@@ -16,6 +16,7 @@ from query.processes.agenda import Agenda, Outcome, Task
 from query.processes.helpers import Helper, Helpers
 from query.processes.helping import Share, take_share
 from query.reading.files import store_path, store_with_files
+from query.sql.memory import LIMIT
 from query.statements import keep_answers
 from schemas.paths import MEMORY
 
@@ -50,7 +51,7 @@ def run_tasks(
     count = 1 + len(others)
     ((_, memory),) = connection.execute(_SETTINGS).fetchall()
     threads = max(1, torch.get_num_threads() // count)
-    share = Share(store or MEMORY, count, threads, memory // count)
+    share = Share(store or MEMORY, count, threads, min(LIMIT, memory // count))
     with _limited(connection, share), _watched(agenda, others, share), keep_answers():
         while (task := agenda.take(0)) is not None:
             start = time.monotonic()

@@ -11,7 +11,8 @@ import duckdb
 LIMIT = 10**9  # bytes; reading in order of system_id needs less, and what exceeds it goes to disk
 
 _changing = threading.Lock()
-_reading: dict[str, tuple[str, int]] = {}  # by store: the limit as it was, and how many are reading
+# By store: the limit as it was, None if it was no larger, and how many are reading.
+_reading: dict[str, tuple[str | None, int]] = {}
 
 
 @contextlib.contextmanager
@@ -33,7 +34,7 @@ def limited_memory(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
     """
     with _changing:
         store, limit, size = connection.execute(sql).fetchall()[0]
-        before, count = _reading.get(store, (limit, 0))
+        before, count = _reading.get(store, (limit if size > LIMIT else None, 0))
         _reading[store] = before, count + 1
         if size > LIMIT:
             _set_limit(connection, f"{LIMIT}B")
@@ -44,7 +45,7 @@ def limited_memory(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
             before, count = _reading.pop(store)
             if count > 1:
                 _reading[store] = before, count - 1
-            else:
+            elif before is not None:
                 number, unit = before.split()
                 # DuckDB shows one digit after the point, and cuts off the others.
                 _set_limit(connection, f"{float(number) + 0.05} {unit}")

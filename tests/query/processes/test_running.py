@@ -111,18 +111,41 @@ def test_an_interrupt_ends_all_processes(store_path: Path) -> None:
     assert time.monotonic() - start < 60
 
 
-def test_a_helper_at_work_ends_with_a_process_that_is_killed(tmp_path: Path) -> None:
-    begun = tmp_path / "begun"
-    work = f"import os, time; os.symlink(str(os.getpid()), {str(begun)!r}); time.sleep(100)"
-    (tmp_path / "at_work.py").write_text(work)
-    start = "import time; from query.processes.helpers import Helpers; "
-    start += "helpers = Helpers(2, ['at_work']); time.sleep(100)"
-    path = os.pathsep.join([str(tmp_path), *sys.path])
+def work_long(connection: duckdb.DuckDBPyConnection, begun: Path) -> None:
+    begun.symlink_to(str(os.getpid()))
+    time.sleep(100)
+
+
+AT_WORK = """
+import sys
+from pathlib import Path
+store, folder, first, kind = sys.argv[1:]
+__import__(first)
+from query.processes.helpers import Helpers
+
+with Helpers(2, ["query.report"]) as helpers:
+    import query
+    from tests.query.processes.test_running import Task, nothing, run_tasks, work_long
+
+    assert type(helpers.each[0]._process).__name__ == kind
+    connection = query.connect(store)
+    tasks = [Task(name, name, work_long, (Path(folder) / name,)) for name in ("here", "there")]
+    run_tasks(connection, tasks, nothing, helpers)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="processes are forked on Linux alone")
+@pytest.mark.parametrize(("first", "kind"), [("query", "ForkProcess"), ("torch", "SpawnProcess")])
+def test_a_helper_at_work_ends_with_a_process_that_is_killed(
+    store_path: Path, tmp_path: Path, first: str, kind: str
+) -> None:
+    names = [tmp_path / "here", tmp_path / "there"]
     with subprocess.Popen(
-        [sys.executable, "-c", start], env=os.environ | {"PYTHONPATH": path}
+        [sys.executable, "-c", AT_WORK, str(store_path), str(tmp_path), first, kind], cwd=ROOT
     ) as killed:
-        wait(lambda: begun.is_symlink())
+        wait(lambda: all(name.is_symlink() for name in names))
         killed.kill()
+    (begun,) = (name for name in names if int(name.readlink().name) != killed.pid)
     stat = Path("/proc") / begun.readlink() / "stat"
     wait(lambda: not stat.exists() or stat.read_text().rpartition(")")[2].split()[0] == "Z")
 
@@ -147,10 +170,10 @@ def test_no_process_of_a_report_has_threads_of_blas() -> None:
 def test_several_processes_share_threads_and_memory(store_path: Path) -> None:
     settings = "SELECT current_setting('threads'), current_setting('memory_limit')"
     with query.connect(store_path) as connection, Helpers(2) as helpers:
-        connection.execute("SET threads = 3; SET memory_limit = '2GiB'")
+        connection.execute("SET threads = 3; SET memory_limit = '1GiB'")
         threads = torch.get_num_threads()
         run_tasks(connection, [], nothing, helpers)
-        assert connection.execute(settings).fetchall() == [(3, "2.0 GiB")]
+        assert connection.execute(settings).fetchall() == [(3, "1.0 GiB")]
         found: list[object] = []
 
         def then(task: Task, outcome: Outcome) -> Iterable[Task]:
@@ -158,7 +181,7 @@ def test_several_processes_share_threads_and_memory(store_path: Path) -> None:
             return []
 
         run_tasks(connection, [Task(0, "", read_settings)], then, helpers)
-    assert found == [(max(1, threads // 2), "1.0 GiB", max(1, threads // 2))]
+    assert found == [(max(1, threads // 2), "512.0 MiB", max(1, threads // 2))]
 
 
 def test_what_shares_stays_together_until_there_is_nothing_else() -> None:
