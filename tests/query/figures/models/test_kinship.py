@@ -11,6 +11,7 @@ import pytest
 from query.figures import NothingToDraw, kinship
 from query.statements import ask
 from tests.query.figures.scene import layers, overlapping, written
+from tests.vectors import remove
 
 Connection = duckdb.DuckDBPyConnection
 TRAINING = {
@@ -107,6 +108,18 @@ def test_a_point_is_a_pair(large: Connection) -> None:
         assert mean["value"] == pytest.approx(np.mean(values), rel=1e-4)
         assert f"{len(values)} pairs, mean {np.mean(values):.2f}" in texts
     assert overlapping(chart) == []
+
+
+def test_pairs_of_different_sizes_are_told(trained: Connection) -> None:
+    def noted() -> list[str]:
+        chart = kinship(trained, "crystals", metric="cka", permutations=0)
+        return [note for note in chart.usermeta["notes"] if note.startswith("Pairs share ")]
+
+    assert noted() == []
+    remove(trained, "model_id = 'alpha-0' AND system_id < 'crystals/020'")
+    assert noted() == [
+        "Pairs share 40 to 60 systems: values depend on how many, so compare relations with care."
+    ]
 
 
 def test_the_limit_of_p_names_its_relation_and_few_pairs_have_no_interval(
