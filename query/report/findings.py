@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from statistics import fmean
+from statistics import fmean, median
 from typing import Any, NamedTuple
 
-from query.figures.drawing.labels import format_number, format_range, metric_label, score_phrase
+from query.figures.drawing.labels import (
+    format_fixed,
+    format_number,
+    format_range,
+    metric_label,
+    score_phrase,
+)
 from query.metrics import find_metric
 from query.report.label_findings import energy_findings, exposure_findings, probe_findings
 from query.report.views import DrawnSection, View
@@ -215,7 +221,13 @@ def _kinship(rows: Rows) -> Iterator[str]:
         found.append(f"{format_number(row['mean'])} for {words} ({n}{p})")
     if found:
         metric = next(iter(by_relation.values()))["metric"]
-        yield f"The mean {metric_label(metric)} of two models is {'; '.join(found)}."
+        sizes = sorted({row["n"] for row in rows if row["value"] is not None})
+        n = " to ".join(f"{size:,}" for size in dict.fromkeys((sizes[0], sizes[-1])))
+        care = ", on which values depend" if len(sizes) > 1 else ""
+        yield (
+            f"The mean {metric_label(metric)} of two models is {'; '.join(found)}. "
+            f"Pairs share {n} systems{care}."
+        )
 
 
 # Of two models, as the end of "0.6 for …".
@@ -229,16 +241,19 @@ _RELATIONS = {
 
 def _training_effect(rows: Rows) -> Iterator[str]:
     """Count pairs as gained that gained more than any of their twins' pairs would explain."""
-    found = [r for r in rows if r["gained"] is not None and r["family_a"] != r["family_b"]]
-    if found:
-        spread = [row["gained_low"] for row in found]
-        count = sum(
-            (r["gained"] if r["gained_low"] is None else r["gained_low"]) > 0 for r in found
-        )
-        more = f"{count:,} {'is' if count == 1 else 'are'} more alike"
-        twins = "these twins" if spread == [None] * len(found) else "any of these twins"
-        every = plural(len(found), "cross-family pair")
-        yield f"Of {every} with untrained twins, {more} than {twins}."
+    known = [row for row in rows if row["gained"] is not None]
+    for kind in ("cross-family", "same-family"):
+        found = [r for r in known if (r["family_a"] == r["family_b"]) == (kind == "same-family")]
+        if found:
+            spread = [row["gained_low"] for row in found]
+            count = sum(
+                (r["gained"] if r["gained_low"] is None else r["gained_low"]) > 0 for r in found
+            )
+            more = f"{count:,} {'is' if count == 1 else 'are'} more alike"
+            twins = "these twins" if spread == [None] * len(found) else "any of these twins"
+            every = f"{plural(len(found), f'{kind} pair')} with untrained twins"
+            middle = format_fixed(median(row["gained"] for row in found), 2, sign=True)
+            yield f"Of {every}, {more} than {twins}; the median gain is {middle}."
 
 
 # By the name of the figure; of the others there is nothing to say in a sentence.

@@ -174,11 +174,11 @@ SECTIONS = (
         "What did training add?",
         "An untrained twin is the same network with random weights. Each point is a pair of "
         "models. Its position across is the alignment of their twins, its position up is their "
-        "own. On the diagonal, the architecture explains everything. Above it, training brought "
-        "the two models together; below it, training set them apart. Where "
-        "models have several twins, a line goes from the lowest to the highest value of their "
-        "pairs. Where a relation has three pairs with twins or more, a right panel shows how these "
-        "differences are distributed over them.",
+        "own. On the diagonal, training made the two neither more nor less alike. Above it, "
+        "training brought them together; below it, training set them apart. Dotted lines are "
+        "values by chance. Where models have several twins, a line goes from the lowest to the "
+        "highest value of their pairs. Where a relation has three pairs with twins or more, a "
+        "right panel shows how these differences are distributed over them.",
         [Panel("training_effect", figures.training_effect, per_dataset())],
     ),
     Section(
@@ -225,8 +225,8 @@ SECTIONS = (
         "The rank correlation of a model's error per atom (composition taken out, as above) with "
         "the distance of a system from the reference, as this model sees it. Right of the dotted "
         "line, the model errs more where it sees something new, so that its own vectors warn of "
-        "its errors. The correlation is over systems that are alike in other ways, too, such as "
-        "size; it does not say that novelty is the cause.",
+        "its errors; left of it, it errs less there. The correlation is over systems that are "
+        "alike in other ways, too, such as size; it does not say that novelty is the cause.",
         [Panel("novelty_errors", figures.novelty_errors, per_reference)],
     ),
     Section(

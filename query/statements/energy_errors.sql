@@ -46,8 +46,8 @@ SELECT e.model_id, family, mae, low, high, median_error, mae_per_atom, low_per_a
        raw_mae, rmse, spearman, e.n, e.n_elements, e.rank, e.property, e.source,
        if(e.source IN (SELECT model_id FROM models), 'predictions', 'labels') AS compared_with,
        (SELECT format(
-           'the other models that have energies differ from it the least, by {:.2g} eV/atom in '
-           'the median', apart
+           'the other models that have energies differ from it the least: the median of their '
+           'mean differences is {:.2g} eV/atom', apart
        ) FROM middle) AS source_reason, e.warning, e.reason, r.system_id, r.formula,
        r.n_atoms, r.label, r.predicted, r.label_residual, r.predicted_residual,
        r.reason AS absorbed

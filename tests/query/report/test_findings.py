@@ -265,7 +265,8 @@ def test_unknown_values_are_in_no_sentence() -> None:
         drawn("training_effect", [empty, {**empty, "gained": 0.1}, {**empty, "gained": -0.2}])
     ) == {
         "crystals": [
-            "Of 2 cross-family pairs with untrained twins, 1 is more alike than these twins."
+            "Of 2 cross-family pairs with untrained twins, 1 is more alike than these twins; the "
+            "median gain is −0.05."
         ]
     }
 
@@ -276,6 +277,29 @@ def test_a_pair_gained_only_if_it_is_above_all_of_several_twins() -> None:
     assert sentences(drawn("training_effect", rows)) == {
         "crystals": [
             "Of 3 cross-family pairs with untrained twins, 2 are more alike than any of these "
-            "twins."
+            "twins; the median gain is +0.10."
         ]
     }
+
+
+def test_pairs_of_a_family_that_lost_are_told_too() -> None:
+    across = {"family_a": "x", "family_b": "y", "gained": 0.1, "gained_low": None}
+    lost = {"family_a": "x", "family_b": "x", "gained": -0.17, "gained_low": None}
+    assert sentences(drawn("training_effect", [lost, across])) == {
+        "crystals": [
+            "Of 1 cross-family pair with untrained twins, 1 is more alike than these twins; the "
+            "median gain is +0.10.",
+            "Of 1 same-family pair with untrained twins, 0 are more alike than these twins; the "
+            "median gain is −0.17.",
+        ]
+    }
+
+
+def test_means_of_relations_say_of_how_many_systems() -> None:
+    pair = {"relation": "neither", "mean": 0.42, "p_value": None, "n_pairs": 2, "metric": "cknna"}
+    rows = [{**pair, "value": 0.4, "n": 139}, {**pair, "value": 0.44, "n": 162}]
+    mean = "The mean CKNNA of two models is 0.420 for neither in common (2 pairs). Pairs share "
+    assert sentences(drawn("kinship", rows)) == {
+        "crystals": [f"{mean}139 to 162 systems, on which values depend."]
+    }
+    assert sentences(drawn("kinship", rows[1:])) == {"crystals": [f"{mean}162 systems."]}
