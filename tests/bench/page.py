@@ -94,7 +94,8 @@ def _hosted(folder: Path) -> Iterator[str]:
 def _opening(address: str, awaited: str, within: str | None = None) -> float:
     """Return the seconds until a page shows something, in a browser that runs already.
 
-    Figures are drawn when they come into sight: `within` is what is scrolled to first.
+    Figures are drawn when they come into sight: `within` is what is scrolled to, the first that no
+    tab hides.
     """
     chromium = (
         shutil.which("chromium")
@@ -108,7 +109,7 @@ def _opening(address: str, awaited: str, within: str | None = None) -> float:
         start = time.perf_counter()
         tab.goto(address, wait_until="commit")
         if within is not None:
-            tab.locator(within).first.scroll_into_view_if_needed()
+            tab.locator(f"{within}:visible").first.scroll_into_view_if_needed()
         tab.locator(awaited).first.wait_for()
         taken = time.perf_counter() - start
         browser.close()
