@@ -119,16 +119,17 @@ class Helpers:
         Args:
             processes: How many processes work, this one among them; None is as many as this
                 machine has cores and memory for, but no more than OMP_NUM_THREADS.
-            modules: What all need, torch among it.
+            modules: What this process imports before it is copied, torch among it.
         """
         count = fitting_processes() if processes is None else processes
         self._blas_threads = os.environ.get(_BLAS_THREADS)
         if count > 1:
             os.environ.setdefault(_BLAS_THREADS, "1")
         forked = sys.platform == "linux" and "torch" not in sys.modules
-        with _without_collecting():
-            for module in modules:
-                import_module(module)
+        if forked:
+            with _without_collecting():
+                for module in modules:
+                    import_module(module)
         self.each = [Helper(forked=forked) for _ in range(1, count)]
 
     def __enter__(self) -> Helpers:
