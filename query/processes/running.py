@@ -49,10 +49,10 @@ def run_tasks(
     agenda = Agenda(tasks, then)
     others = [] if store is None or helpers is None else helpers.each
     count = 1 + len(others)
-    ((_, memory),) = connection.execute(_SETTINGS).fetchall()
+    settings = connection.execute(_SETTINGS).fetchall()[0]
     threads = max(1, torch.get_num_threads() // count)
-    share = Share(store or MEMORY, count, threads, min(LIMIT, memory // count))
-    with _limited(connection, share), _watched(agenda, others, share), keep_answers():
+    share = Share(store or MEMORY, count, threads, min(LIMIT, settings[1] // count))
+    with _limited(connection, share, settings), _watched(agenda, others, share), keep_answers():
         while (task := agenda.take(0)) is not None:
             start = time.monotonic()
             value = task.call(connection, *task.arguments)
@@ -68,13 +68,17 @@ def _store_of_all(connection: duckdb.DuckDBPyConnection) -> str | None:
 
 
 @contextmanager
-def _limited(connection: duckdb.DuckDBPyConnection, share: Share) -> Iterator[None]:
-    """Take no more than this share of threads and memory, until the block ends."""
+def _limited(
+    connection: duckdb.DuckDBPyConnection, share: Share, settings: tuple[int, int]
+) -> Iterator[None]:
+    """Take no more than this share of threads and memory, until the block ends.
+
+    settings: DuckDB's threads and memory, which it has again then.
+    """
     if share.processes == 1:
         yield
         return
-    usual = torch.get_num_threads()
-    ((threads, memory),) = connection.execute(_SETTINGS).fetchall()
+    usual, (threads, memory) = torch.get_num_threads(), settings
     take_share(connection, share)
     try:
         yield

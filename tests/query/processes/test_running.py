@@ -168,12 +168,11 @@ def test_no_process_of_a_report_has_threads_of_blas() -> None:
 
 
 def test_several_processes_share_threads_and_memory(store_path: Path) -> None:
-    settings = "SELECT current_setting('threads'), current_setting('memory_limit')"
     with query.connect(store_path) as connection, Helpers(2) as helpers:
         connection.execute("SET threads = 3; SET memory_limit = '1GiB'")
         threads = torch.get_num_threads()
         run_tasks(connection, [], nothing, helpers)
-        assert connection.execute(settings).fetchall() == [(3, "1.0 GiB")]
+        assert read_settings(connection) == (3, "1.0 GiB", threads)
         found: list[object] = []
 
         def then(task: Task, outcome: Outcome) -> Iterable[Task]:
