@@ -7,6 +7,7 @@ from statistics import fmean, median
 from typing import Any, NamedTuple
 
 from query.figures.drawing.labels import (
+    format_counts,
     format_fixed,
     format_number,
     format_range,
@@ -221,12 +222,11 @@ def _kinship(rows: Rows) -> Iterator[str]:
         found.append(f"{format_number(row['mean'])} for {words} ({n}{p})")
     if found:
         metric = next(iter(by_relation.values()))["metric"]
-        sizes = sorted({row["n"] for row in rows if row["value"] is not None})
-        n = " to ".join(f"{size:,}" for size in dict.fromkeys((sizes[0], sizes[-1])))
+        sizes = {row["n"] for row in rows if row["value"] is not None}
         care = ", on which values depend" if len(sizes) > 1 else ""
         yield (
             f"The mean {metric_label(metric)} of two models is {'; '.join(found)}. "
-            f"Pairs share {n} systems{care}."
+            f"Pairs share {format_counts(sizes)} systems{care}."
         )
 
 

@@ -53,6 +53,16 @@ def format_range(low: float, high: float) -> str:
     return f"{format_number(low, 2)} to {format_number(high, 2)}"
 
 
+def format_counts(counts: Iterable[int]) -> str:
+    """Return the least and the most of some counts as text, one number if they are equal.
+
+    Args:
+        counts: At least one.
+    """
+    every = set(counts)
+    return " to ".join(f"{count:,}" for count in dict.fromkeys((min(every), max(every))))
+
+
 _ERRORS = {
     "_mae": "mean absolute error",
     "_rmse": "root mean square error",
@@ -233,5 +243,5 @@ def sample_label(rows: Iterable[Mapping[str, Any]]) -> str:
     """
     defined = [row for row in rows if row["value"] is not None]
     ns, ks = (sorted({row[name] for row in defined} - {None}) for name in ("n", "k"))
-    found = [f"n = {' to '.join(f'{n:,}' for n in dict.fromkeys((ns[0], ns[-1])))}"] if ns else []
+    found = [f"n = {format_counts(ns)}"] if ns else []
     return ", ".join(found + ([f"k = {' or '.join(map(str, ks))}"] if ks else []))

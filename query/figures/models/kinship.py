@@ -13,6 +13,7 @@ from query.figures.drawing.guides import word
 from query.figures.drawing.kinds import Kinds
 from query.figures.drawing.labels import (
     direction_label,
+    format_counts,
     format_fixed,
     format_number,
     metric_label,
@@ -164,10 +165,10 @@ def _notes(rows: Sequence[Row]) -> list[str]:
         limits = [part for part in (row["warning"] or "").split("; ") if _P in part]
         alike = [_ALIKE] if row["p_value"] is None and row["reason"] else []
         words += [f"{label}: {part}." for part in (*limits, *alike)]
-    sizes = sorted({row["n"] for row in rows if row["value"] is not None})
+    sizes = {row["n"] for row in rows if row["value"] is not None}
     if len(sizes) > 1:
         words.append(
-            f"Pairs share {sizes[0]:,} to {sizes[-1]:,} systems: values depend on how many, so "
+            f"Pairs share {format_counts(sizes)} systems: values depend on how many, so "
             "compare relations with care."
         )
     left_out = next((row["n_models"] for row in rows if row["relation"] not in _LABELS), 0)

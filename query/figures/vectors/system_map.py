@@ -13,11 +13,12 @@ import numpy as np
 
 from query.figures.drawing.chart import finish, inline, layered, tooltips, zoom
 from query.figures.drawing.guides import axis_of
-from query.figures.drawing.labels import color_label, natural_order
+from query.figures.drawing.labels import color_label, format_counts, natural_order
 from query.figures.drawing.looks import GRAY, compared_models
 from query.figures.drawing.questions import NothingToDraw, Row
 from query.figures.drawing.system_colors import CATEGORIES, NUMBERS, color_systems
 from query.statements import ask
+from query.tables.vectors.system_map import MOST
 
 _SIZES = (8, 60)  # square px of a point: the least and the most
 _COVERED = 30_000  # square px of all points together, as far as they keep to _SIZES
@@ -25,7 +26,6 @@ _SIDE = 460  # px of the panel, as wide as high, so that lengths mean the same a
 _ROOM = 0.05  # of the span of the points, beyond them
 _LARGE = 5  # times the area of the others has the point of the system that is shown
 _SYSTEMS = "SELECT count(*) FROM systems WHERE dataset = ?"
-_MOST = 15_000  # systems, which the statement draws if nothing is said
 _NAMED = 8  # models that are not drawn, up to which the small print names them
 _FACTS = ("system_id", "formula", "x", "y", "model_id")
 Ends = dict[str, list[float]]  # of an axis, by model
@@ -90,7 +90,7 @@ def system_map(
     if len(unknown) == len({row["system_id"] for row in rows}):
         raise NothingToDraw(f"no system of {dataset} has a label '{color}': see FROM labels")
     models = list(dict.fromkeys(row["model_id"] for row in rows))
-    n = _count_systems(connection, rows, dataset, max_systems or _MOST)
+    n = _count_systems(connection, rows, dataset, max_systems or MOST)
     seen_by = models[0] if len(models) == 1 else "each model"
     return finish(
         _draw(rows, color, models),
@@ -113,10 +113,12 @@ def _count_systems(
     connection: duckdb.DuckDBPyConnection, rows: Sequence[Row], dataset: str, most: int
 ) -> str:
     """Return how many systems a map has, and of how many if it does not have all of them."""
-    counts = sorted({row["n"] for row in rows})
-    n = " to ".join(f"{count:,}" for count in dict.fromkeys((counts[0], counts[-1])))
+    counts = {row["n"] for row in rows}
+    n = format_counts(counts)
+    if max(counts) < most:
+        return n
     ((every,),) = connection.execute(_SYSTEMS, [dataset]).fetchall()
-    return f"{n} drawn at random of {every:,} systems" if counts[-1] == most < every else n
+    return f"{n} drawn at random of {every:,} systems" if most < every else n
 
 
 def _describe(

@@ -33,7 +33,7 @@ _VECTORS = """
 """
 _METHODS = ("pca", "umap")
 _K = 15  # neighbors, as umap-learn takes
-_MOST = 15_000  # systems, as in Edamadaka et al. (arXiv 2512.03750), figure 2
+MOST = 15_000  # systems, as in Edamadaka et al. (arXiv 2512.03750), figure 2
 _LEAST_SYSTEMS = 3  # two are a line
 _KEPT = 32  # maps, for the same ones in other colors
 _LEAST_K = 2  # a system is the first of its own neighbors
@@ -63,7 +63,7 @@ def system_map(
     dataset: str | None = None,
     method: str = "pca",
     k: int | None = None,
-    max_systems: int = _MOST,
+    max_systems: int = MOST,
     normalize: str = "l2",
     seed: int = 0,
 ) -> Sequence[Row]:
@@ -185,7 +185,7 @@ TABLE_FUNCTION = TableFunction(
         ONE_DATASET,
         Parameter("method", "VARCHAR", "pca", "'pca' or 'umap'"),
         Parameter("k", "BIGINT", None, "neighbors that UMAP starts from; NULL is 15"),
-        Parameter("max_systems", "BIGINT", _MOST, "of more systems, so many at random", least=1),
+        Parameter("max_systems", "BIGINT", MOST, "of more systems, so many at random", least=1),
         Parameter("normalize", "VARCHAR", "l2", "how vectors are normalized"),
         SEED,
     ),
