@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import re
 import sys
 from collections.abc import Iterable
@@ -236,6 +237,18 @@ def positive(text: str) -> int:
     if not re.fullmatch(r"0*[1-9]\d*", text):
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
     return int(text)
+
+
+def job_task() -> int | None:
+    """Return the number that Slurm gives a task of an array of jobs, None outside of one.
+
+    Raises:
+        UsageError: The variable is no number.
+    """
+    text = os.environ.get("SLURM_ARRAY_TASK_ID")
+    if text is not None and not re.fullmatch(r"\d+", text):
+        raise UsageError(f"SLURM_ARRAY_TASK_ID={text!r} is not a whole number; give --task NUMBER")
+    return None if text is None else int(text)
 
 
 def amount(text: str) -> float:

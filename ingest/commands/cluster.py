@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
@@ -15,7 +14,7 @@ from ingest.executors.slurm.overview import cancel_submissions, describe_submiss
 from ingest.executors.slurm.strips import cancel_matrices, describe_matrices, list_matrices
 from ingest.executors.slurm.work import work_on_task
 from ingest.layout import Layout
-from zoo.command_line import UsageError, call, print_now
+from zoo.command_line import UsageError, call, job_task, print_now
 
 
 def status(options: argparse.Namespace) -> int:
@@ -74,14 +73,14 @@ def work(options: argparse.Namespace) -> int:
         The exit code.
 
     Raises:
-        UsageError: No task is named.
+        UsageError: No task is named, or not by a number.
     """
-    named = os.environ.get("SLURM_ARRAY_TASK_ID") if options.task is None else options.task
-    if named is None:
+    task = job_task() if options.task is None else options.task
+    if task is None:
         raise UsageError("no task is named: its script runs this as a job, or give --task 0")
     work_on = work_tied if options.tied else work_on_task
     with explained(options):
-        return work_on(Layout.find(options.store), options.submission, int(named))
+        return work_on(Layout.find(options.store), options.submission, task)
 
 
 def load(options: argparse.Namespace) -> int:

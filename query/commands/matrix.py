@@ -28,7 +28,7 @@ from query.strips.question import (
 from query.strips.working import work_on_strips
 from query.tables.shared.options import default_device
 from query.tables.shared.stored import read_matrix
-from zoo.command_line import call, print_now, split_names
+from zoo.command_line import call, job_task, print_now, split_names
 from zoo.terminal import plural
 
 OPTIONS = (
@@ -127,9 +127,7 @@ def work(options: argparse.Namespace) -> int:
     if options.tied:
         threading.Thread(target=_end_with_standard_input, daemon=True).start()
     with one_sentence(options.store):
-        task = options.task
-        if task is None:
-            task = int(os.environ.get("SLURM_ARRAY_TASK_ID", "0"))
+        task = job_task() or 0 if options.task is None else options.task
         given = options.key, task, options.tasks, options.threads
         work_on_strips(_store(options), *given)
     return 0

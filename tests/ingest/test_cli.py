@@ -145,6 +145,9 @@ def test_the_number_of_a_task_is_that_of_its_job(
     monkeypatch.setenv("SLURM_ARRAY_TASK_ID", "3")  # the parser that was made before is kept
     assert main(["work", "none"]) == 1
     assert "submission.json is not seen" in capfd.readouterr().err
+    monkeypatch.setenv("SLURM_ARRAY_TASK_ID", "3_1")
+    assert main(["work", "none"]) == 2
+    assert "SLURM_ARRAY_TASK_ID='3_1' is not a whole number" in capfd.readouterr().err
 
 
 def test_options_become_limits_and_devices() -> None:
