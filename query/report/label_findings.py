@@ -7,7 +7,6 @@ from typing import Any
 
 from query.figures.drawing.labels import format_number, format_range, property_label
 from query.figures.records.energy_errors import describe_outliers
-from query.figures.records.exposure import NO_SOURCE, NOT_CHECKED, OTHER_DATA, classify
 from zoo.terminal import plural
 
 Row = dict[str, Any]
@@ -75,7 +74,7 @@ def _most_telling(rows: Sequence[Row]) -> str:
 
 def exposure_findings(rows: Sequence[Row]) -> Iterator[str]:
     """Count the models that have seen the dataset, may have, cannot, or of which nobody tells."""
-    answers = [classify(row) for row in rows]
+    answers = [row["exposure"] for row in rows]
     some = [f"{answers.count(key)} {words}" for key, words in _EXPOSED.items() if key in answers]
     yield f"Of {plural(len(rows), 'trained model')}: {'; '.join(some)}."
 
@@ -83,12 +82,11 @@ def exposure_findings(rows: Sequence[Row]) -> Iterator[str]:
 _EXPOSED = {
     "same-set": "trained on the set that these systems are taken from",
     "may-overlap": "trained on sets that have a source in common with these systems",
-    NOT_CHECKED: "may have seen these systems (sets of the same kind of matter, and no record of "
-    "whether they overlap)",
+    "not-compared": "may have seen these systems (sets of the same kind of matter, and no record "
+    "of whether they overlap)",
     "unknown": "of unknown training data",
-    NO_SOURCE: "of unknown overlap (no record says what these systems are taken from)",
     "held-out": "trained on the set, but not on this part of it",
-    OTHER_DATA: "trained on other kinds of data only, such as text or other matter",
+    "other-matter": "trained on other kinds of data only, such as text or other matter",
     "untrained": "trained on nothing",
 }
 

@@ -15,23 +15,21 @@ from query.figures.drawing.looks import COLORS, GRAY, Look
 from query.figures.drawing.model_rows import row_axis
 from query.figures.drawing.questions import NothingToDraw, Row
 from query.statements import ask
-from query.tables.records.exposure import NO_ORIGIN, NONE_KNOWN, NOT_COMPARED, UNKNOWN
+from query.tables.records.exposure import UNKNOWN_DATASET
+from zoo.terminal import plural
 
 _ROW = 18  # px per model
 _COLUMN = 110  # px per answer
 _LINES = "split(datum.label, ': ')"  # an answer in one line, what it is about in the next
 _LETTERS = 40  # of a training set's name
-# Further answers, as one word of SQL has two reasons that must not be taken for each other.
-NOT_CHECKED, OTHER_DATA, NO_SOURCE = "not-checked", "other-data", "no-source"
 # From the worst news for whoever evaluates on the dataset to the best.
 _ANSWERS = {
     "same-set": ("yes: the same set", Look(COLORS[4], "square")),
     "may-overlap": ("may overlap: source in common", Look(COLORS[1], "diamond")),
-    NOT_CHECKED: ("may overlap: nobody checked", Look(COLORS[3], "triangle-right")),
+    "not-compared": ("may overlap: nobody checked", Look(COLORS[3], "triangle-right")),
     "unknown": ("unknown: training data", Look(GRAY, "triangle-down")),
-    NO_SOURCE: ("unknown: source of dataset", Look(GRAY, "triangle-left")),
     "held-out": ("held out: part of the set", Look(COLORS[5], "triangle-up")),
-    OTHER_DATA: ("cannot overlap: other data", Look(COLORS[0], "circle")),
+    "other-matter": ("cannot overlap: other matter", Look(COLORS[0], "circle")),
     "untrained": ("untrained: no data", Look(GRAY, "cross")),
 }
 _TITLES = {
@@ -55,15 +53,22 @@ def exposure(connection: duckdb.DuckDBPyConnection, dataset: str) -> alt.LayerCh
         The chart; `answer` has one row per model.
 
     Raises:
-        NothingToDraw: If no trained model has vectors there.
+        NothingToDraw: If no trained model has vectors there, or nobody says what the dataset is
+            taken from, which is the same answer for all.
     """
     answer = ask(connection, "exposure", dataset=dataset)
     if not answer.rows:
         raise NothingToDraw(
             f"no trained model has vectors on {dataset}: matterzoo ingest MODEL {dataset}"
         )
+    if any(row["exposure"] == UNKNOWN_DATASET for row in answer.rows):
+        raise NothingToDraw(
+            f"no record says what {dataset} is taken from, so nobody can tell which of "
+            f"{plural(len(answer.rows), 'trained model')} were trained on it: "
+            "zoo/training_sets.toml takes such records"
+        )
     rows = [
-        row | {"row_of": row["model_id"], "answer": _ANSWERS[classify(row)][0]}
+        row | {"row_of": row["model_id"], "answer": _ANSWERS[row["exposure"]][0]}
         for row in sorted(
             answer.rows, key=lambda row: (row["family"], natural_order(row["model_id"]))
         )
@@ -75,25 +80,6 @@ def exposure(connection: duckdb.DuckDBPyConnection, dataset: str) -> alt.LayerCh
         notes=["By the names of training sets; no system was compared with another."],
         models=[row["row_of"] for row in rows],
     )
-
-
-def classify(row: Row) -> str:
-    """Return an answer of function exposure, with its two kinds of "none known" told apart.
-
-    Its "unknown" has two kinds, too: of the training data, and of what the dataset is taken from.
-
-    Args:
-        row: A row of the statement.
-
-    Returns:
-        A word of the column exposure, or NOT_CHECKED, OTHER_DATA or NO_SOURCE.
-    """
-    answer, reason = str(row["exposure"]), row["reason"]
-    if answer == NONE_KNOWN:
-        return NOT_CHECKED if reason.startswith(NOT_COMPARED) else OTHER_DATA
-    if answer == UNKNOWN and reason == NO_ORIGIN.format(row["dataset"]):
-        return NO_SOURCE
-    return answer
 
 
 def _draw(rows: Sequence[Row]) -> Any:

@@ -14,20 +14,18 @@ from query.tables.shared.parameters import MODELS, ONE_DATASET
 from query.tables.shared.selecting import Names
 from zoo.training_sets import KnownDataset, find_path, known_datasets, sets_by_name
 
-SAME, HELD_OUT, OVERLAP, UNKNOWN, NONE_KNOWN, UNTRAINED = (
+SAME, HELD_OUT, OVERLAP, NOT_COMPARED, OTHER_MATTER, UNKNOWN, UNKNOWN_DATASET, UNTRAINED = (
     "same-set",
     "held-out",
     "may-overlap",
+    "not-compared",
+    "other-matter",
     "unknown",
-    "none-known",
+    "unknown-dataset",
     "untrained",
 )
-# How reasons begin of which there are two kinds: a dataset, not a model, of which nobody tells;
-# and matter of one kind on both sides, which nobody compared.
-NO_ORIGIN = "no record says what {} is taken from"
-NOT_COMPARED = "no record says that "
 _NAMED = 3  # sets that a reason names
-_STRENGTH = (SAME, HELD_OUT, OVERLAP, UNKNOWN, NONE_KNOWN)  # of a model's sets, the first decides
+_STRENGTH = (SAME, HELD_OUT, OVERLAP, UNKNOWN)  # of what a model's sets say, the first decides
 
 
 @dataclass(frozen=True)
@@ -48,8 +46,10 @@ class Row:
     exposure: Annotated[
         str,
         "'same-set': trained on what the dataset is taken from; 'held-out': its publisher kept it "
-        "from training; 'may-overlap': a source in common; 'none-known': nothing recorded; "
-        "'unknown': nobody says; 'untrained': trained on nothing",
+        "from training; 'may-overlap': a source in common; 'not-compared': sets of the same kind "
+        "of matter, and no record of whether they overlap; 'other-matter': sets of other kinds "
+        "only; 'unknown': nobody says what it was trained on; 'unknown-dataset': nobody says what "
+        "the dataset is taken from; 'untrained': trained on nothing",
     ]
     training_set: Annotated[str | None, "the training set that decides"]
     reason: Annotated[str, "what is known, and by which sets"]
@@ -65,7 +65,7 @@ def exposure(
 
     A model's sets are compared with what zoo/training_sets.toml knows of the dataset, by name. No
     system is compared with another, so that 'may-overlap' is no proof that the two have systems in
-    common, and 'none-known' none that they have not.
+    common, and 'not-compared' says neither that they have nor that they have not.
 
     Args:
         connection: A connection to a store.
@@ -97,16 +97,15 @@ def _find(sets: list[str] | None, dataset: str) -> _Finding:
         return _Finding(UNTRAINED, None, "it was trained on nothing")
     known = known_datasets().get(dataset)
     if known is None:
-        return _Finding(UNKNOWN, None, NO_ORIGIN.format(dataset))
-    findings = [_compare(name, known) for name in sets]
-    decides = min(findings, key=lambda finding: _STRENGTH.index(finding.exposure))
-    if decides.exposure != NONE_KNOWN:
-        return decides
-    return _Finding(NONE_KNOWN, None, _explain_nothing(sets, known))
+        return _Finding(UNKNOWN_DATASET, None, f"no record says what {dataset} is taken from")
+    findings = [finding for name in sets if (finding := _compare(name, known))]
+    if findings:
+        return min(findings, key=lambda finding: _STRENGTH.index(finding.exposure))
+    return _explain_nothing(sets, known)
 
 
-def _compare(name: str, dataset: KnownDataset) -> _Finding:
-    """Return what a training set, by a name of it, says about a dataset."""
+def _compare(name: str, dataset: KnownDataset) -> _Finding | None:
+    """Return what a training set, by a name of it, says about a dataset, or None for nothing."""
     found = sets_by_name().get(name)
     first = name if found is None else found.name
     if first in dataset.taken_from:
@@ -123,7 +122,7 @@ def _compare(name: str, dataset: KnownDataset) -> _Finding:
         if find_path(name, remark.set):
             reason = f"it was trained on {name}: {remark.because}"
             return _Finding(UNKNOWN, name, reason, remark.source)
-    return _overlap(name, dataset) or _Finding(NONE_KNOWN, name, "")
+    return _overlap(name, dataset)
 
 
 def _overlap(name: str, dataset: KnownDataset) -> _Finding | None:
@@ -159,19 +158,21 @@ def _drawn(path: Sequence[str]) -> str:
     return ", drawn from ".join(path)
 
 
-def _explain_nothing(sets: Sequence[str], dataset: KnownDataset) -> str:
+def _explain_nothing(sets: Sequence[str], dataset: KnownDataset) -> _Finding:
     """Return why no set is known to have systems of the dataset: other matter, or no record."""
     known = [sets_by_name()[name] for name in sets]
     alike = [found.name for found in known if {*found.matter} & {*dataset.matter}]
     matter = " and ".join(dataset.matter)
     if not alike:
         kinds = dict.fromkeys(kind for found in known for kind in found.matter)
-        return f"its sets hold {' and '.join(kinds)}, and {dataset.name} holds {matter}"
+        held = f"its sets hold {' and '.join(kinds)}, and {dataset.name} holds {matter}"
+        return _Finding(OTHER_MATTER, None, held)
     named = " or ".join(alike[:_NAMED]) + (" or others" if len(alike) > _NAMED else "")
-    return (
-        f"{NOT_COMPARED}{named} has systems of {dataset.name}, and none excludes it: "
+    reason = (
+        f"no record says that {named} has systems of {dataset.name}, and none excludes it: "
         f"there are {matter} in both"
     )
+    return _Finding(NOT_COMPARED, None, reason)
 
 
 TABLE_FUNCTION = TableFunction(

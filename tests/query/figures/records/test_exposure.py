@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import duckdb
 import numpy as np
 import pytest
 
+import query
 from query.figures import NothingToDraw, exposure
-from query.figures.records.exposure import classify
 from query.report.findings import find_sentences
 from tests.query.figures.scene import layers, overlapping, written
 from tests.query.report.test_findings import drawn
 from tests.vectors import put
+from zoo.training_sets import known_datasets
 
 Connection = duckdb.DuckDBPyConnection
 TRAINED_ON = {
@@ -59,8 +62,7 @@ def test_other_data_is_not_taken_for_what_nobody_checked(own: Connection) -> Non
         own.execute("UPDATE models SET training_sets = ? WHERE model_id = ?", [sets, model])
         put(own, model, ["g2/0", "g2/1"], np.eye(2, 8))
     rows = exposure(own, "g2").answer.rows
-    assert {row["exposure"] for row in rows} == {"none-known"}
-    assert [classify(row) for row in rows] == ["not-checked", "other-data"]
+    assert [row["exposure"] for row in rows] == ["not-compared", "other-matter"]
     (sentence,) = find_sentences([drawn("exposure", rows)])["crystals"]
     assert "1 may have seen these systems" in sentence.text
     assert sentence.text.endswith(
@@ -68,17 +70,16 @@ def test_other_data_is_not_taken_for_what_nobody_checked(own: Connection) -> Non
     )
 
 
-def test_an_unknown_dataset_is_not_unknown_training_data(large: Connection) -> None:
-    rows = exposure(large, "crystals").answer.rows
-    assert {(row["exposure"], classify(row)) for row in rows} == {("unknown", "no-source")}
-    (sentence,) = find_sentences([drawn("exposure", rows)])["crystals"]
-    assert sentence.text == (
-        "Of 60 trained models: 60 of unknown overlap (no record says what these systems are taken "
-        "from)."
-    )
+def test_a_dataset_of_unknown_origin_is_a_sentence(large: Connection) -> None:
+    said = "no record says what crystals is taken from, .* which of 60 trained models .* on it"
+    with pytest.raises(NothingToDraw, match=said):
+        exposure(large, "crystals")
 
 
-def test_sixty_models_do_not_collide(large: Connection) -> None:
-    chart = exposure(large, "crystals")
+def test_sixty_models_do_not_collide(large_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if the dataset were one that is recorded."""
+    monkeypatch.setitem(known_datasets(), "crystals", known_datasets()["salex"])
+    with query.connect(large_path) as connection:
+        chart = exposure(connection, "crystals")
     assert len(layers(chart, "point")[0].rows) == 60
     assert overlapping(chart) == []
