@@ -38,7 +38,7 @@ _SPREAD = 0.52  # of a strip, how wide its points are spread
 _MIDDLE = 0.07  # of a strip, by which the points stand below its middle, and so below its words
 _MEAN = 0.46  # of a strip, by which the mean stands below its middle
 _ALIKE = "no p-value, as any shuffle of the models gives the same pairs"
-_P = "p cannot be below"  # in a warning that tells how small p can be
+_DRAWN = "no interval"  # how a warning begins that the figure shows in its own way
 _LEAST = 5  # pairs that have an interval; random parts of fewer only find their ends again
 _SHOWN = 3  # names of training sets in a tooltip
 _TITLES = {
@@ -162,7 +162,8 @@ def _notes(rows: Sequence[Row]) -> list[str]:
     words = [f"Diamonds: the mean of each relation, with its 95 % interval{some}."]
     for relation, row in means.items():
         label = _LABELS[relation].capitalize()
-        limits = [part for part in (row["warning"] or "").split("; ") if _P in part]
+        parts = (row["warning"] or "").split("; ")
+        limits = [part for part in parts if part and not part.startswith(_DRAWN)]
         alike = [_ALIKE] if row["p_value"] is None and row["reason"] else []
         words += [f"{label}: {part}." for part in (*limits, *alike)]
     sizes = {row["n"] for row in rows if row["value"] is not None}
@@ -219,8 +220,13 @@ def _describe(rows: Sequence[Row], baseline: str) -> str:
         ends = [format_fixed(end, 2) for end in (min(values), max(values))]
         words[-1] += f", range {' to '.join(ends)}"
     if row["difference"] is not None:
-        difference = format_fixed(row["difference"], 2, sign=True)
-        words.append(f"{difference} against {baseline}")
+        words.append(f"{_difference(row['difference'])} {baseline}")
         p = row["p_value"]
         words.append("no p-value" if p is None else f"p = {format_number(p, 2)}")
     return "\n".join(line for line in (", ".join(words[:2]), ", ".join(words[2:])) if line)
+
+
+def _difference(value: float) -> str:
+    """Return '+0.24 against' or, of what is nothing in two digits, 'no different from'."""
+    rounded = format_fixed(value, 2, sign=True)
+    return f"{rounded} against" if rounded.strip("+−0.") else "within 0.005 of"

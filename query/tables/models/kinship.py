@@ -46,7 +46,10 @@ from query.tables.shared.trees import without_undefined
 from zoo.training_sets import find_all_origins
 
 _LEFT_OUT = "left-out"
-_MODELS = "SELECT model_id, family, training_sets, untrained_of FROM models"
+_MODELS = """
+SELECT model_id, family, training_sets, untrained_of, card->>'$.weights.files[*].sha256'
+FROM models
+"""
 
 _Found = dict[tuple[str, str], Aligned]  # by the labels of both models
 
@@ -155,7 +158,7 @@ def _read_models(
     known = {model: about for model, *about in connection.execute(_MODELS).fetchall()}
     trained, left_out = [], {}
     for source in sources:
-        family, sets, twin_of = known[source.model_id]
+        family, sets, twin_of, weights = known[source.model_id]
         if twin_of is not None:
             left_out[source.label] = "untrained"
         elif sets is None:
@@ -163,7 +166,7 @@ def _read_models(
         elif not sets:
             left_out[source.label] = "without training data"
         else:
-            trained.append(TrainedModel(source, family, frozenset(sets)))
+            trained.append(TrainedModel(source, family, frozenset(sets), frozenset(weights or ())))
     return trained, left_out
 
 

@@ -12,6 +12,8 @@ from query.reading.selection import Source
 from query.statistics import mantel
 from query.statistics.mantel import Numbers, Values
 from zoo import training_sets
+from zoo.terminal import plural
+from zoo.training_sets import training_relation
 
 RELATIONS = ("same-family", training_sets.SHARED, training_sets.NEITHER, training_sets.UNKNOWN)
 FAMILY, TRAINING, NEITHER, UNKNOWN = range(len(RELATIONS))
@@ -22,6 +24,7 @@ _PERMUTED = {
     TRAINING: "models within families, and families of one size",
 }
 _LEAST_MODELS = 5  # that a bootstrap starts from
+_NAMED = 3  # pairs that a warning names
 _COARSE = 0.01  # a row says what the smallest possible p is if it is above this
 
 
@@ -33,11 +36,13 @@ class TrainedModel:
         source: The model.
         family: Its family.
         training: The sets that it was trained on.
+        weights: The SHA-256 of the files of its weights; empty if it has none.
     """
 
     source: Source
     family: str
     training: frozenset[str]
+    weights: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -84,7 +89,7 @@ def relate(families: Sequence[str], sets: Sequence[frozenset[str]]) -> Numbers:
     kinds = np.full((len(families), len(families)), FAMILY)
     for i, j in np.ndindex(kinds.shape):
         if families[i] != families[j]:
-            kinds[i, j] = RELATIONS.index(training_sets.training_relation(sets[i], sets[j]))
+            kinds[i, j] = RELATIONS.index(training_relation(sets[i], sets[j]))
     return kinds
 
 
@@ -110,6 +115,7 @@ class RelatedModels:
         """
         self._values, self._toward = values, toward
         self._permutations, self._seed = permutations, seed
+        self._models = models
         self._families = [model.family for model in models]
         self._kinds = relate(self._families, [model.training for model in models])
         self._upper = np.triu(np.ones(values.shape, dtype=bool), 1)
@@ -137,8 +143,34 @@ class RelatedModels:
         if not pairs.size:
             return replace(found, reason=f"no two models are related by: {RELATIONS[kind]}")
         found = replace(found, mean=float(pairs.mean()), median=float(np.median(pairs)))
-        found = self._add_interval(found, kind)
+        found = self._add_interval(self._add_confounders(found, kind), kind)
         return self._add_test(found, kind) if kind in _TESTED else found
+
+    def _add_confounders(self, found: Summary, kind: int) -> Summary:
+        """Say what pairs of a relation have in common besides it."""
+        pairs = [tuple(pair) for pair in np.argwhere(self._upper & (self._kinds == kind))]
+        every = plural(len(pairs), "pair")
+        if len(pairs) > 1 and (members := set(pairs[0]).intersection(*pairs)):
+            name = self._models[members.pop()].source.label
+            found = _warn(found, f"all {every} are of {name} with another model")
+        if kind == FAMILY:
+            sets = [(self._models[i].training, self._models[j].training) for i, j in pairs]
+            both = sum(training_relation(*pair) == training_sets.SHARED for pair in sets)
+            if both:
+                verb = "shares" if both == 1 else "share"
+                found = _warn(found, f"{both} of {every} {verb} training data, too")
+        same = [names for pair in pairs if (names := self._same_weights(*pair))]
+        if same:
+            listed = ", ".join(same[:_NAMED]) + (", …" if len(same) > _NAMED else "")
+            found = _warn(found, f"one network counts as two: {listed}")
+        return found
+
+    def _same_weights(self, i: int, j: int) -> str | None:
+        """Return 'a and b' if two models are one network with one set of weights."""
+        first, second = self._models[i], self._models[j]
+        if not first.weights or first.weights != second.weights:
+            return None
+        return f"{first.source.label} and {second.source.label}"
 
     def _add_interval(self, found: Summary, kind: int) -> Summary:
         mask = self._kinds == kind

@@ -289,6 +289,22 @@ def test_models_may_be_chosen(related: Connection) -> None:
     ]
 
 
+def test_what_pairs_of_a_relation_share_besides_is_a_warning(related: Connection) -> None:
+    asked = (
+        f"SELECT relation, warning FROM kinship({HOW}, models := ['base', 'near', 'noise'], "
+        f"permutations := 0) WHERE n_pairs > 0"
+    )
+    found = dict(related.sql(asked).fetchall())
+    assert found["same-family"].startswith("1 of 1 pair shares training data, too; no interval")
+    assert found["neither"].startswith("all 2 pairs are of noise with another model; no interval")
+    assert "one network" not in found["same-family"]
+    same = """'{"weights": {"files": [{"sha256": "a"}, {"sha256": "b"}]}}'"""
+    related.execute(f"UPDATE models SET card = {same} WHERE model_id IN ('base', 'near')")
+    found = dict(related.sql(asked).fetchall())
+    assert "one network counts as two: base and near" in found["same-family"]
+    assert "one network" not in found["neither"]
+
+
 def test_what_no_permutation_can_tell_is_null(related: Connection) -> None:
     asked = (
         "SELECT relation, p_value, difference IS NULL, reason FROM kinship({}, {}) "
