@@ -29,7 +29,9 @@ _WORDS = {
     "sent": "systems sent",
     "failed": "systems failed",
     "not_applicable": "systems not applicable",
-    "weights_hash": "hash of the weights",
+    "untrained_seed": "seed of random weights",
+    "weights": "files of weights",
+    "weights_hash": "hashes of these files",
     "encoder_hash": "hash of the encoder",
     "lock_hash": "hash of the lock",
     "dtype": "type of numbers",
@@ -63,7 +65,7 @@ def html_table(answer: Answer) -> str:
 def _cell(column: str, value: Any) -> str:
     if value is None:
         return "<td></td>"
-    if isinstance(value, int):
+    if isinstance(value, int) and not column.endswith("seed"):
         return f'<td class="number" data-sort="{value}">{value:,}</td>'
     if isinstance(value, float):
         return f'<td class="number" data-sort="{value}">{format_number(value)}</td>'

@@ -253,6 +253,8 @@ def _provenance(tables: Sequence[Table], versions: str) -> str:
     return (
         f'<section id="{name}">\n<h2>{question}</h2>\n<p class="reading">Every number above was '
         "computed from the vectors of these runs. Long texts and hashes are shortened here; the "
-        f"CSV files have them in full.</p>\n{shown}</section>\n"
+        "CSV files have them in full. A run with a seed is of an untrained twin: its weights were "
+        "drawn at random, and the files that it read gave it no more than its architecture and "
+        f"vocabulary.</p>\n{shown}</section>\n"
         f"<footer>{escape(versions)}</footer>"
     )

@@ -39,7 +39,7 @@ def test_each_model_once_with_its_kind_and_where_it_was_seen(
     ] * 6 + ["control"] * 4
     assert rows["alpha-1"]["systems"] == "crystals 60, molecules 60"
     assert rows["alpha-1"]["training_sets"] == ["OC20", "OC22"]
-    assert rows["alpha-1"]["exposure"] == "crystals unknown, molecules unknown"
+    assert rows["alpha-1"]["exposure"] == "crystals unknown-dataset, molecules unknown-dataset"
     assert {row["exposure"] for row in rows.values() if row["training_sets"] == []} == {None}
 
 
@@ -52,6 +52,7 @@ def test_runs_that_gave_vectors_or_failed(con: duckdb.DuckDBPyConnection) -> Non
     ]
     assert rows[1]["weights"] == ["a.pt", "b.pt"]
     assert rows[1]["weights_hash"] == ["0123456789abcdef", "fedcba98"]
+    assert rows[1]["untrained_seed"] is None
     assert rows[1]["torch"] == "2.13.0"
     assert ask(con, "provenance_runs", datasets="molecules").rows == []
 
