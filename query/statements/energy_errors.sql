@@ -1,6 +1,7 @@
 -- energy_errors DATASET [property=…] [source=…]
 -- How well potentials predict energies, whatever their zero is: errors of what a linear model of
--- the composition leaves, per atom. Without labels they are differences to the model in the middle.
+-- the composition leaves, per atom. Without labels they are differences to the model in the middle,
+-- by medians over systems, of which no single one can decide.
 WITH known AS (
     SELECT source, unit, source IN (SELECT model_id FROM models) AS is_model
     FROM labels WHERE starts_with(system_id, getvariable('dataset') || '/')
@@ -24,7 +25,7 @@ WITH known AS (
     WHERE predicted_residual IS NOT NULL
     QUALIFY dense_rank() OVER (ORDER BY sha256(r.system_id)) <= 1000
 ), between_models AS (
-    SELECT a.source, b.source AS other, avg(abs(a.residual - b.residual)) AS apart
+    SELECT a.source, b.source AS other, median(abs(a.residual - b.residual)) AS apart
     FROM residuals a JOIN residuals b USING (system_id) WHERE a.source <> b.source GROUP BY ALL
 ), middle AS ( -- the model that the others differ from the least
     SELECT source, median(apart) AS apart FROM between_models
@@ -46,8 +47,8 @@ SELECT e.model_id, family, mae, low, high, median_error, mae_per_atom, low_per_a
        raw_mae, rmse, spearman, e.n, e.n_elements, e.rank, e.property, e.source,
        if(e.source IN (SELECT model_id FROM models), 'predictions', 'labels') AS compared_with,
        (SELECT format(
-           'the other models that have energies differ from it the least: the median of their '
-           'mean differences is {:.2g} eV/atom', apart
+           'the other models that have energies differ from it the least: half of them, on half '
+           'of the systems, by at most {:.2g} eV/atom', apart
        ) FROM middle) AS source_reason, e.warning, e.reason, r.system_id, r.formula,
        r.n_atoms, r.label, r.predicted, r.label_residual, r.predicted_residual,
        r.reason AS absorbed
