@@ -18,7 +18,7 @@ WITH shared AS MATERIALIZED (
 SELECT model_id, family, kind, avg((p_value <= 0.05)::INTEGER) AS novel_share,
        median(p_value) AS median_p, median(z) AS median_z, count(p_value) AS n,
        any_value(n) AS n_reference, count(*) FILTER (in_reference) AS n_shared,
-       quantile_disc(p_value, list_transform(range(26), lambda i: i / 25)) AS p_values,
+       quantile_disc(p_value, list_transform(range(101), lambda i: i / 100)) AS p_values,
        arg_max(system_id, distance) AS most_novel, any_value(dataset) AS dataset,
        any_value(reference) AS reference, any_value(method) AS method, any_value(k) AS k,
        any_value(reason) AS reason
