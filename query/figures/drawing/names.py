@@ -23,7 +23,7 @@ def write_names(rows: Sequence[Row], name: str, x: Any, y: Any, size: tuple[int,
 
     Args:
         rows: One row per point, those that should have a name first.
-        name: The column of names.
+        name: The column of names; a point without one is only kept free.
         x: The encoding across, made by `axis_of`.
         y: The encoding up, made by `axis_of`.
         size: The width and the height of the panel in pixels; in a larger one they have room, too.
@@ -37,6 +37,8 @@ def write_names(rows: Sequence[Row], name: str, x: Any, y: Any, size: tuple[int,
     taken = [(px - _MARK, py - _MARK, px + _MARK, py + _MARK) for px, py in points]
     shown = []
     for number, (row, point) in enumerate(zip(rows, points, strict=True)):
+        if row[name] is None:
+            continue
         others = taken[:number] + taken[number + 1 :]
         place = _find_place(row[name], point, others, size)
         if place is not None:

@@ -11,6 +11,7 @@ import altair as alt
 from query.figures.drawing.chart import fade_unless, inline, picked, tooltips, zoom
 from query.figures.drawing.kinds import Kinds, encode_kinds
 from query.figures.drawing.looks import GRAY, RING, Look
+from query.figures.drawing.names import write_names
 from query.figures.drawing.questions import Row
 
 _MANY = 200  # pairs, from which on marks are small and thin
@@ -101,6 +102,37 @@ def draw_pairs(
         )
     marks = zoom(found[1], place) if zooming else found[1]
     return [found[0], marks if place else marks.add_params(kinds.chosen)]
+
+
+def name_outstanding(
+    rows: Sequence[Row], cloud: Cloud, side: int, *, low_is_alike: bool
+) -> alt.Chart:
+    """Write the names of three pairs, if they have room: the most alike, and the least balanced.
+
+    Args:
+        rows: One row per pair of models, with both values of the cloud.
+        cloud: What a point is; its columns are across and up.
+        side: The width and the height of the panel in pixels.
+        low_is_alike: Whether two models are the more alike the lower the values are.
+
+    Returns:
+        The names.
+    """
+    across, up = cloud.columns
+    toward = -1 if low_is_alike else 1
+    found = [
+        max(rows, key=lambda row: toward * (row[across] + row[up])),
+        max(rows, key=lambda row: float(row[up] - row[across])),
+        max(rows, key=lambda row: float(row[across] - row[up])),
+    ]
+    first = {_members(row): f"{row['model_a']}, {row['model_b']}" for row in found}
+    named = [row | {"name": first.get(_members(row))} for row in rows]
+    named.sort(key=lambda row: row["name"] is None)
+    return write_names(named, "name", cloud.x, cloud.y, (side, side))
+
+
+def _members(row: Row) -> tuple[str, str]:
+    return row["model_a"], row["model_b"]
 
 
 def _kind(row: Row) -> str:

@@ -15,12 +15,19 @@ from query.figures.drawing.guides import axis_of, diagonal, level, word
 from query.figures.drawing.kinds import Kinds
 from query.figures.drawing.labels import metric_label
 from query.figures.drawing.looks import family_looks
-from query.figures.drawing.pairs import Cloud, count_undefined, draw_pairs, encode_pairs
+from query.figures.drawing.pairs import (
+    Cloud,
+    count_undefined,
+    draw_pairs,
+    encode_pairs,
+    name_outstanding,
+)
 from query.figures.drawing.questions import NothingToDraw, Row
 from query.metrics import find_metric
 from query.statements import ask
 
 _SIDE = 320  # px of a panel
+_ROOM = 0.08  # of the span of the values, beyond them
 _TITLES = {
     "model_a": "model",
     "model_b": "and",
@@ -110,16 +117,27 @@ def _panel(
     drawn: Sequence[Row], datasets: Sequence[str], kinds: Kinds, place: int
 ) -> list[alt.Chart]:
     """Draw equal axes, the diagonal, what chance gives, the pairs, and the counts."""
-    low = min(0.0, *(min(row["on_a"], row["on_b"]) for row in drawn)) - 0.03
-    high = max(1.0, *(max(row["on_a"], row["on_b"]) for row in drawn)) + 0.03
+    ends = _ends(drawn)
     metric = metric_label(drawn[0]["metric"])
-    ends = (low, high)
     x = axis_of("on_a", f"{metric} on {datasets[0]} (n = {drawn[0]['n_a']})", ends)
     y = axis_of("on_b", f"{metric} on {datasets[1]} (n = {drawn[0]['n_b']})", ends, across=False)
     chance = _chance(x, y, drawn)
     layers = [diagonal(x, y, ends), *chance[:-1]]
-    layers += draw_pairs(drawn, Cloud(x, y, ("on_a", "on_b"), _TITLES, {}), kinds, place)
-    return [*layers, *chance[-1:], *_counts(drawn, datasets)]  # words over points, to be read
+    cloud = Cloud(x, y, ("on_a", "on_b"), _TITLES, {})
+    layers += draw_pairs(drawn, cloud, kinds, place)
+    low_is_alike = find_metric(drawn[0]["metric"]).lower_is_closer
+    names = name_outstanding(drawn, cloud, _SIDE, low_is_alike=low_is_alike)
+    # Words over points, to be read.
+    return [*layers, names, *chance[-1:], *_counts(drawn, datasets)]
+
+
+def _ends(drawn: Sequence[Row]) -> tuple[float, float]:
+    """Return the ends of both axes, with room for marks, and for words in two corners."""
+    columns = ("on_a", "on_b", "null_mean_a", "null_mean_b")
+    values = [row[column] for row in drawn for column in columns if row[column] is not None]
+    low, high = min(values), max(values)
+    room = _ROOM * (high - low) or _ROOM
+    return low - room, high + room
 
 
 def _chance(x: Any, y: Any, drawn: Sequence[Row]) -> list[alt.Chart]:

@@ -12,7 +12,13 @@ from query.figures.drawing.chart import finish, layered
 from query.figures.drawing.guides import axis_of, diagonal, level, word
 from query.figures.drawing.kinds import Kinds
 from query.figures.drawing.looks import family_looks
-from query.figures.drawing.pairs import Cloud, count_undefined, draw_pairs, encode_pairs
+from query.figures.drawing.pairs import (
+    Cloud,
+    count_undefined,
+    draw_pairs,
+    encode_pairs,
+    name_outstanding,
+)
 from query.figures.drawing.questions import NothingToDraw, Row
 from query.statements import ask
 
@@ -22,7 +28,9 @@ _CORNERS = {
     (0, 1): "a contains b",
     (1, 0): "b contains a",
 }
-_ORDER = "Of a pair, a is the model that comes first by family, then by name."
+_ORDER = (
+    "Of a pair, a is the model that comes first by family, then by name, as in names of points."
+)
 _MEANING = "Δ(a → b): how far apart b places the systems that are nearest in a; 1 is by chance."
 _AXIS: Any = {"values": [0, 0.25, 0.5, 0.75, 1], "grid": False, "format": ".2f"}
 _SIDE = 380  # px of a panel
@@ -113,6 +121,7 @@ def _panel(rows: Sequence[Row], dataset: str, kinds: Kinds, place: int) -> list[
     edges = [level(channel, edge, "grid") for channel in (x, y) for edge in (0, 1)]
     cloud = Cloud(x, y, ("a_to_b", "b_to_a"), _TITLES, {})
     layers = [diagonal(x, y, (0, 1)), *edges, *draw_pairs(drawn, cloud, kinds, place)]
+    layers.append(name_outstanding(drawn, cloud, _SIDE, low_is_alike=True))
     for (right, up), text in _CORNERS.items():
         corner: Any = ("width" if right else 6, 10 if up else "height")
         align, dx = ("right", -6) if right else ("left", 0)

@@ -111,6 +111,11 @@ def test_a_point_is_a_pair(small: Connection) -> None:
         assert drawn.keys() == expected.keys() and len(drawn) == 8 * 7 / 2
         for pair, values in expected.items():
             assert drawn[pair] == pytest.approx(values, rel=1e-4)
+        # The axes are equal, and no longer than the values.
+        ends = [rings.encoding[side]["scale"]["domain"] for side in "xy"]
+        known = [value for values in expected.values() for value in values]
+        assert ends[0] == ends[1] and ends[0][0] < min(known) and max(known) < ends[0][1]
+        assert max(known) > ends[0][1] - 0.1 * (ends[0][1] - ends[0][0])
     above = sum(row["on_b"] > row["on_a"] for row in rows if row["metric"] == "procrustes")
     assert f"more alike on crystals: {above} of 28 pairs" in written(chart)
     assert overlapping(chart) == []
@@ -121,7 +126,7 @@ def test_chance_is_shown_where_it_is_known(small: Connection) -> None:
     chart = alignment_across_datasets(small, "crystals", "molecules", **chosen, permutations=50)
     means = [row["null_mean_b"] for row in chart.answer.rows]
     (word,) = (
-        row for layer in layers(chart, "text") for row in layer.rows if row["text"] == "chance"
+        row for layer in layers(chart, "text") for row in layer.rows if row.get("text") == "chance"
     )
     assert word["on_b"] == pytest.approx(sorted(means)[1])
     without = alignment_across_datasets(small, "crystals", "molecules", **chosen, permutations=0)
