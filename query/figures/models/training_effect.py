@@ -30,6 +30,7 @@ _NO_TWIN = re.compile("the untrained twin of (.+) has no vectors here")
 _NAMED = 6  # models that a note names
 _DISTRIBUTED = 3  # pairs of a relation, from which on their distribution is drawn
 _MANY = 300  # pairs, from which on marks are small
+_MARKED = 8  # steps of a line, at most, that have the mark of its relation
 _SIDE = 340  # px of a panel
 _TITLES = {
     "model_a": "model",
@@ -59,10 +60,10 @@ def training_effect(
 ) -> alt.HConcatChart:
     """Draw what training added to the alignment of each pair of trained models.
 
-    Left, one mark per pair: its alignment against that of the untrained twins. Where models have
+    One mark per pair: its alignment against that of the untrained twins. Where models have
     several twins, the mark is at the mean over their pairs, and a line goes from the lowest to the
     highest value. Pairs of which the twins have no value lie left of the dashed line, pairs that
-    have none themselves below the other. Right, the differences as shares of pairs, of
+    have none themselves below the other. A second panel has the differences as shares of pairs, of
     relations that have at least three.
 
     Args:
@@ -209,20 +210,27 @@ def _shares(rows: Sequence[Row], metric: str, kinds: Kinds) -> list[Any]:
         )
         if len(gains) < _DISTRIBUTED:
             continue
-        steps.append({"relation": relation, "gained": gains[0], "share": 0.0})
-        for place, gain in enumerate(gains, start=1):
-            steps.append({"relation": relation, "gained": gain, "share": place / len(gains)})
+        apart = -(-len(gains) // _MARKED)
+        for place, gain in enumerate([gains[0], *gains]):
+            share, marked = place / len(gains), place > 0 and place % apart == 0
+            row = {"relation": relation, "gained": gain, "share": share, "marked": marked}
+            steps.append(row)
     if not steps:
         return []
     way = "twins' − value" if find_metric(metric).lower_is_closer else "value − twins'"
     x = alt.X("gained:Q", title=f"gained by training: {way}", scale=alt.Scale(zero=True))
     y = axis_of("share", "share of pairs that gained at most this", (0, 1), across=False)
-    lines = alt.Chart(inline(steps, ("relation", "gained", "share")))
-    dash = alt.StrokeDash("relation:N", legend=None)
+    columns = ("relation", "gained", "share")
+    lines = alt.Chart(inline(steps, columns))
+    seen: dict[str, Any] = {"x": x, "y": y, "color": kinds.color}
+    marked = alt.Chart(inline([step for step in steps if step["marked"]], columns))
     panel = layered(
         level(x, 0, "line"),
         lines.mark_line(interpolate="step-after", strokeWidth=2).encode(
-            x=x, y=y, color=kinds.color, strokeDash=dash, opacity=fade_unless(kinds.chosen)
+            detail=alt.Detail("relation:N"), opacity=fade_unless(kinds.chosen), **seen
+        ),
+        marked.mark_point(filled=True, size=50).encode(
+            shape=kinds.shape, opacity=fade_unless(kinds.chosen), **seen
         ),
         width=_SIDE,
         height=_SIDE,

@@ -54,7 +54,7 @@ def test_asymmetric_metrics_give_both_ways_and_low_is_gained(small: Connection) 
 
 
 def test_marks_lie_where_the_values_are(chart: Any) -> None:
-    (marks,) = layers(chart, "point")
+    marks = layers(chart, "point")[0]
     drawn = {(row["model_a"], row["model_b"]): row for row in marks.rows}
     for row in chart.answer.rows:
         mark = drawn[row["model_a"], row["model_b"]]
@@ -88,7 +88,7 @@ def test_pairs_without_twins_stay_visible(own: Connection) -> None:
     assert {row["reason"] for row in missing} == {
         "the untrained twin of beta-2 has no vectors here"
     }
-    (marks,) = layers(chart, "point")
+    marks = layers(chart, "point")[0]
     aside = [row for row in marks.rows if "twins_value" not in row]
     assert (len(marks.rows), len(aside), len(missing)) == (15, 5, 5)
     assert {row["reason"] for row in aside} == {row["reason"] for row in missing}
@@ -96,6 +96,9 @@ def test_pairs_without_twins_stay_visible(own: Connection) -> None:
     assert "5 for which no untrained twin was run (beta-2)." in notes[1]
     relations = [row["relation"] for row in chart.answer.rows if row["gained"] is not None]
     distributed = {row["relation"] for row in layers(chart, "line")[-1].rows}
+    steps = layers(chart, "point")[1]  # which have the mark that the one legend explains
+    assert {row["relation"] for row in steps.rows} == distributed
+    assert steps.encoding["shape"] == marks.encoding["shape"]
     several = {name.replace("-", " ") for name in relations if relations.count(name) >= 3}
     assert distributed == several < {name.replace("-", " ") for name in relations}
     low, _ = marks.encoding["x"]["scale"]["domain"]
@@ -134,7 +137,7 @@ def test_twins_that_are_one_network_are_no_evidence(own: Connection) -> None:
     assert left_out["twins_value"] is None and left_out["value"] is not None
     message = "the untrained twins of alpha-0 and alpha-1 are one and the same network"
     assert left_out["reason"].startswith(message)
-    (marks,) = layers(chart, "point")
+    marks = layers(chart, "point")[0]
     assert sum(message in row.get("reason", "") for row in marks.rows) == 1
 
 
