@@ -26,6 +26,7 @@ _LEAST = 3  # models, below which there is no correlation
 _FEW = 5  # models, below which a correlation says nothing
 _COMPLAINTS = ("no score", "no model with a score", "no labels of")
 _WIDTH, _HEIGHT = 360, 260  # px of a panel
+_CLOSE = 0.1  # of a score, within which another model could as well be the reference
 _ROOM = 0.12  # of the span of the values, beyond them
 _TITLES = {
     "model_id": "model",
@@ -213,6 +214,7 @@ def _notes(rows: Sequence[Row], groups: Sequence[tuple[str, str]]) -> list[str]:
         {f"{row['model_id']} ({row['reason']})" for row in every if row["value"] is None}
     )
     words = [f"Fewer than three models: {'; '.join(few)}"] if few else []
+    words += _rivals(every)
     for group in groups:
         n = len(_drawn(rows, group, "cross-family"))
         if n < _LEAST:
@@ -220,3 +222,19 @@ def _notes(rows: Sequence[Row], groups: Sequence[tuple[str, str]]) -> list[str]:
             words.append(f"Without the family of {reference}, only {n} models: not drawn.")
     words += [f"Not drawn: {'; '.join(absent)}"] if absent else []
     return words
+
+
+def _rivals(rows: Sequence[Row]) -> list[str]:
+    """Return which model is so near to the reference in score that it could take its place."""
+    near = [
+        (abs(row["score_value"] / row["reference_score"] - 1), row["model_id"])
+        for row in rows
+        if row["reference_score"] and row["score_value"] is not None
+    ]
+    apart, name = min(near, default=(1.0, ""))
+    if apart > _CLOSE:
+        return []
+    return [
+        f"The scores of {rows[0]['reference']}, the reference, and {name} differ by only "
+        f"{format_number(100 * apart, 2)} %: {name} could as well be the reference."
+    ]
