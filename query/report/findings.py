@@ -15,7 +15,12 @@ from query.figures.drawing.labels import (
     score_phrase,
 )
 from query.metrics import find_metric
-from query.report.label_findings import energy_findings, exposure_findings, probe_findings
+from query.report.label_findings import (
+    energy_findings,
+    exposure_findings,
+    novelty_error_findings,
+    probe_findings,
+)
 from query.report.views import DrawnSection, View
 from query.tables.shared.scores import ERROR_NAME
 from zoo.terminal import plural
@@ -25,7 +30,11 @@ Rows = Sequence[Row]
 _NAMED = 6  # checks or models that a sentence names
 _SEEN = "models and descriptors"  # what a figure compares if none are named
 _CONTROLS = "control_alignment"  # the section of checks
-_DOUBT = "Where all is well, 1 dataset in 20 has such a check by chance. "  # see `p_least`
+# See `p_least`.
+_DOUBT = (
+    "Even where all is well, 1 dataset in 20 has such a check by chance, and "
+    "`matterzoo query control_alignment {} permutations=9999` computes its p more precisely. "
+)
 _MODELS = {"all": "over all models", "cross-family": "without its own family"}
 
 
@@ -85,10 +94,11 @@ def _alarm(dataset: str, rows: Rows) -> Iterator[str]:
         names = "; ".join(map(_failure, failed[:_NAMED])) + ("; …" if len(failed) > _NAMED else "")
         verb = "fails" if len(failed) == 1 else "fail"
         first = failed[0]
+        doubt = _DOUBT.format(dataset)
         lone = len(failed) == 1 and first["expected"] == "chance" and first["value"] is not None
         yield (
             f"On {dataset}, {len(failed)} of {len(rows)} checks of controls {verb}: {names}. "
-            f"{_DOUBT if lone else ''}Find out why before you trust the figures below."
+            f"{doubt if lone else ''}Find out why before you trust the figures below."
         )
 
 
@@ -267,5 +277,6 @@ _SENTENCES: dict[str, Callable[[Rows], Iterator[str]]] = {
     "training_effect": _training_effect,
     "energy_errors": energy_findings,
     "probe": probe_findings,
+    "novelty_errors": novelty_error_findings,
     "exposure": exposure_findings,
 }

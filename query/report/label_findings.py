@@ -5,7 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from query.figures.drawing.labels import format_number, format_range, property_label
+from query.figures.drawing.labels import (
+    format_counts,
+    format_number,
+    format_range,
+    property_label,
+)
 from query.figures.records.energy_errors import describe_outliers
 from zoo.terminal import plural
 
@@ -49,7 +54,7 @@ def probe_findings(rows: Sequence[Row]) -> Iterator[str]:
         yield (
             f"The vectors of {better} of {len(found)} models tell more of "
             f"{property_label(found[0]['property'])} than the best baseline, beyond the interval "
-            f"of the difference. {_most_telling(found)}"
+            f"of the difference. {_most_telling(found)}{_untrained_ahead(rows)}"
         )
 
 
@@ -70,6 +75,61 @@ def _most_telling(rows: Sequence[Row]) -> str:
         f"{format_number(near['value'])}, {format_number(-near['difference'], 2)} below "
         f"{near['best_baseline']}, n = {near['n']}."
     )
+
+
+def _untrained_ahead(rows: Sequence[Row]) -> str:
+    """Return a sentence on the models of which an untrained twin tells more than they do."""
+    models = {row["row_of"]: row for row in rows if row["kind"] == "model"}
+    ahead = [
+        f"{row['model_id']} ({format_number(row['value'])} against {format_number(own['value'])})"
+        for row in rows
+        if row["kind"] == "twin" and (own := models.get(row["row_of"])) and _is_above(row, own)
+    ]
+    if not ahead:
+        return ""
+    listed = ", ".join(ahead[:_NAMED]) + (", …" if len(ahead) > _NAMED else "")
+    verb = "tells" if len(ahead) == 1 else "tell"
+    return f" Without any training, {listed} {verb} more than the trained model."
+
+
+def _is_above(row: Row, other: Row) -> bool:
+    """Return whether a score is above another by more than the intervals of both leave open."""
+    return bool(row["low"] is not None and other["high"] is not None and row["low"] > other["high"])
+
+
+def novelty_error_findings(rows: Sequence[Row]) -> Iterator[str]:
+    """Name the models that err more on what is novel to them, those that err less, and the rest."""
+    known = [row for row in rows if row["low"] is not None]
+    if not known:
+        return
+    signs = {
+        ("errs more on what is novel to it", "err more on what is novel to them"): [
+            row for row in known if row["low"] > 0
+        ],
+        ("errs less on what is novel to it", "err less on what is novel to them"): [
+            row for row in known if row["high"] < 0
+        ],
+        ("does neither beyond the interval", "do neither beyond the interval"): [
+            row for row in known if row["low"] <= 0 <= row["high"]
+        ],
+    }
+    some = [
+        f"{_correlations(found)} {one if len(found) == 1 else several}"
+        for (one, several), found in signs.items()
+        if found
+    ]
+    of = f"n = {format_counts({row['n'] for row in known})}"
+    yield f"Of {plural(len(known), 'model')} (rank correlation, {of}): {'; '.join(some)}."
+
+
+def _correlations(rows: Sequence[Row]) -> str:
+    """Return 'a (0.42, 0.31 to 0.52), b (…) …'."""
+    named = [
+        f"{row['model_id']} ({format_number(row['spearman'], 2)}, "
+        f"{format_range(row['low'], row['high'])})"
+        for row in rows[:_NAMED]
+    ]
+    return ", ".join(named) + (f" and {len(rows) - _NAMED} more" if len(rows) > _NAMED else "")
 
 
 def exposure_findings(rows: Sequence[Row]) -> Iterator[str]:

@@ -175,7 +175,7 @@ def told(model: str, value: float, difference: float, **columns: Any) -> dict[st
     return {
         **{"model_id": model, "kind": "model", "value": value, "difference": difference},
         **{"difference_low": difference - 0.1, "property": "gap", "score": "r2", "n": 60},
-        **{"best_baseline": "composition", **columns},
+        **{"best_baseline": "composition", "row_of": model, **columns},
     }
 
 
@@ -221,8 +221,10 @@ def test_controls_hold_or_are_a_warning() -> None:
     assert warning.section == "control_alignment"
     assert warning.text == (
         "On molecules, 1 of 2 checks of controls fails: shuffled (CKA) gives 0.0735, expected "
-        "chance, 0.0756 to 0.0916 (p = 0.0080, the limit is 0.0083). Where all is well, 1 dataset "
-        "in 20 has such a check by chance. Find out why before you trust the figures below."
+        "chance, 0.0756 to 0.0916 (p = 0.0080, the limit is 0.0083). Even where all is well, 1 "
+        "dataset in 20 has such a check by chance, and `matterzoo query control_alignment "
+        "molecules permutations=9999` computes its p more precisely. Find out why before you "
+        "trust the figures below."
     )
 
 
@@ -303,3 +305,34 @@ def test_means_of_relations_say_of_how_many_systems() -> None:
         "crystals": [f"{mean}139 to 162 systems, on which values depend."]
     }
     assert sentences(drawn("kinship", rows[1:])) == {"crystals": [f"{mean}162 systems."]}
+
+
+def test_who_errs_on_what_is_novel() -> None:
+    rows = [
+        {"model_id": name, "spearman": rho, "low": low, "high": high, "n": n}
+        for name, rho, low, high, n in (
+            ("a", 0.5, 0.4, 0.6, 140),
+            ("b", 0.3, 0.1, 0.5, 147),
+            ("c", -0.3, -0.4, -0.1, 147),
+            ("d", 0.1, -0.1, 0.3, 147),
+            ("e", None, None, None, 0),
+        )
+    ]
+    assert sentences(drawn("novelty_errors", rows)) == {
+        "crystals": [
+            "Of 4 models (rank correlation, n = 140 to 147): a (0.50, 0.40 to 0.60), b (0.30, 0.10 "
+            "to 0.50) err more on what is novel to them; c (−0.30, −0.40 to −0.10) errs less on "
+            "what is novel to it; d (0.10, −0.10 to 0.30) does neither beyond the interval."
+        ]
+    }
+    assert sentences(drawn("novelty_errors", rows[-1:])) == {}
+
+
+@pytest.mark.parametrize(("high", "said"), [(0.55, True), (0.65, False)])
+def test_an_untrained_twin_that_tells_more_is_said(high: float, said: bool) -> None:
+    """Only where the intervals leave no doubt."""
+    model = told("a", 0.5, 0.1, low=0.4, high=high)
+    twin = told("a@untrained", 0.7, 0.3, low=0.6, high=0.8, kind="twin", row_of="a")
+    (sentence,) = sentences(drawn("probe", [model, twin]))["crystals"]
+    ahead = "Without any training, a@untrained (0.700 against 0.500) tells more than the trained"
+    assert (ahead in sentence) == said
