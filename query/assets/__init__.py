@@ -63,7 +63,10 @@ def pack(content: Any) -> str:
 
 def structure_html() -> str:
     """Return the place beside a map that shows the structure of a system, also by name."""
-    missing = f"not drawn: its structure is unknown, or the page has its {MOST:,} drawings already"
+    missing = (
+        "no drawing: its structure is not in the store, or this page has drawings of "
+        f"{MOST:,} other systems, which is all it takes"
+    )
     return (
         f'<div class="structure" data-missing="{missing}">'
         '<label>Point at a system, or choose one <select autocomplete="off"></select></label>'

@@ -194,7 +194,7 @@ def _by_row(x: ArrayLike | Tensor, normalization: str, name: str) -> Tensor:
     if zero:
         raise Undefined(
             f"{_rows(zero)} of {name} {'has' if len(zero) == 1 else 'have'} only zeros, "
-            f"which '{normalization}' cannot scale"
+            f"which normalization '{normalization}' cannot scale"
         )
     scaled = np.empty(table.shape)
 

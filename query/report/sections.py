@@ -119,10 +119,10 @@ SECTIONS = (
         "depth_profile",
         "What becomes of the vectors along the depth of a model?",
         "A line is a model, dashed if it is untrained, and a point is one of its layers, from the "
-        "embedding of the input at 0 to the last layer at 1. The left panel shows how alike the "
+        "embedding of the input at 0 to the last layer at 1. The first panel shows how alike the "
         "layer and a reference see the systems. With the model itself as the reference it ends "
         "at 1, and how late it gets there says how much the last layers add. With a descriptor "
-        "as the reference it shows where in depth the model knows no more than that. The right "
+        "as the reference it shows where in depth the model knows no more than that. The second "
         "panel shows in how many directions the vectors vary. If an untrained twin runs along "
         "its model, the architecture explains the curve, not training. Layers at equal depth in "
         "two models do not correspond in any other way.",
@@ -178,7 +178,7 @@ SECTIONS = (
         "training brought them together; below it, training set them apart. Dotted lines are "
         "values by chance. Where models have several twins, a line goes from the lowest to the "
         "highest value of their pairs. Where a relation has three pairs with twins or more, a "
-        "right panel shows how these differences are distributed over them.",
+        "second panel shows how these differences are distributed over them.",
         [Panel("training_effect", figures.training_effect, per_dataset())],
     ),
     Section(

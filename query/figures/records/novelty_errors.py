@@ -43,8 +43,8 @@ def novelty_errors(
 ) -> alt.HConcatChart:
     """Draw each model's errors of energies on what is novel to it, and on the rest.
 
-    On the left, one row per model: the rank correlation of novelty and error per atom with its
-    95 % interval. On the right the mean error of the most novel quarter, and as a ring that of the
+    One panel has a row per model: the rank correlation of novelty and error per atom with its
+    95 % interval. The other has the mean error of the most novel quarter, and as a ring that of the
     other systems.
 
     Args:
@@ -86,8 +86,8 @@ def novelty_errors(
         answer,
         f"Errors on what is novel: {dataset} beside {first['reference']}",
         notes=[
-            "Left: lines are 95 % intervals over systems. Right: filled, the quarter that is the "
-            "most novel; rings, the others.",
+            "Rank correlations: lines are 95 % intervals over systems. Mean errors: filled, the "
+            "quarter of the systems that is the most novel to a model; rings, the others.",
             f"Errors against {property_label(first['property'])} of {first['source']}, "
             "composition taken out.",
         ],

@@ -55,8 +55,8 @@ def novelty(
 ) -> alt.HConcatChart:
     """Draw how novel the systems of a dataset are to each model.
 
-    On the left, one row per model: the share of systems with a conformal p of at most 0.05, which
-    is 5 % of systems like those of the reference. On the right, the distribution of p: the
+    One panel has a row per model: the share of systems with a conformal p of at most 0.05, which
+    is 5 % of systems like those of the reference. The other has the distribution of p: the
     reference's own systems are on the diagonal.
 
     Args:
@@ -98,7 +98,7 @@ def novelty(
 
 
 def _draw(rows: Sequence[Row], kinds: Kinds, dataset: str, reference: str) -> Any:
-    """Draw shares on the left, distributions on the right."""
+    """Draw the shares, and beside them the distributions."""
     share = axis_of("novel_share", "share of novel systems (p ≤ 0.05)", (0, 1.02), tickCount=5)
     y = row_axis([row["row_of"] for row in rows])
     left = [level(share, _LEVEL), *draw_rows(rows, share, y, kinds, _TITLES, ends=None)]

@@ -59,7 +59,7 @@ def probe(
 ) -> alt.HConcatChart:
     """Draw how well a label can be read from vectors, one row per model, then the baselines.
 
-    On the left R² or AUC with its 95 % interval, on the right the error in the label's unit. A
+    One panel has R² or AUC with its 95 % interval, the other the error in the label's unit. A
     model's untrained twin is a ring in the same row; a dashed line stands at the best baseline.
 
     Args:
@@ -112,7 +112,7 @@ def _look_of(row: Row) -> str:
 
 
 def _draw(rows: Sequence[Row], kinds: Kinds) -> Any:
-    """Draw scores on the left, and errors on the right in the same rows."""
+    """Draw scores, and beside them errors in the same rows."""
     first = next(row for row in rows if row["value"] is not None)
     known = [row for row in rows if row["value"] is not None]
     lows = [row["value"] if row["low"] is None else row["low"] for row in known]

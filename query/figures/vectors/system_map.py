@@ -25,7 +25,7 @@ _COVERED = 30_000  # square px of all points together, as far as they keep to _S
 _SIDE = 460  # px of the panel, as wide as high, so that lengths mean the same across and up
 _ROOM = 0.05  # of the span of the points, beyond them
 _LARGE = 5  # times the area of the others has the point of the system that is shown
-_SYSTEMS = "SELECT count(*) FROM systems WHERE dataset = ?"
+_SYSTEMS = "SELECT max(n) FROM models_on(?) WHERE list_contains(?, model_id)"
 _NAMED = 8  # models that are not drawn, up to which the small print names them
 _FACTS = ("system_id", "formula", "x", "y", "model_id")
 Ends = dict[str, list[float]]  # of an axis, by model
@@ -112,12 +112,12 @@ def _find_unknown(rows: Sequence[Row], color: str) -> set[str]:
 def _count_systems(
     connection: duckdb.DuckDBPyConnection, rows: Sequence[Row], dataset: str, most: int
 ) -> str:
-    """Return how many systems a map has, and of how many if it does not have all of them."""
-    counts = {row["n"] for row in rows}
+    """Return how many systems a map has, and of how many if not of all that its models have."""
+    shown, counts = {row["model_id"] for row in rows}, {row["n"] for row in rows}
     n = format_counts(counts)
     if max(counts) < most:
         return n
-    ((every,),) = connection.execute(_SYSTEMS, [dataset]).fetchall()
+    ((every,),) = connection.execute(_SYSTEMS, [dataset, list(shown)]).fetchall()
     return f"{n} drawn at random of {every:,} systems" if most < every else n
 
 
@@ -132,7 +132,7 @@ def _describe(
         return [how]
     absent = sorted(set(every) - set(models), key=natural_order)
     some = f" of {len(every)}" if absent else ""
-    which = ", those that see most as the others do, at first one per family" if some else ""
+    which = ", the most like all others, at first one per family" if some else ""
     names = f" Left out: {', '.join(absent)}." if 0 < len(absent) <= _NAMED else ""
     chosen = f"{len(models)}{some} models to choose from{which}; each has a plane of its own."
     return [how, chosen + names]

@@ -128,8 +128,9 @@ def _warning(fit: Composition, kept: NDArray[np.bool_]) -> str | None:
     if kept.size >= _FEW * fit.rank:
         return None
     return (
-        f"errors are too small, as the composition model fits {fit.rank} constants to "
-        f"{kept.size} systems and so takes much of them; {_FEW * fit.rank} systems would do"
+        f"errors look smaller than they are, as the composition model fits {fit.rank} constants "
+        f"to {kept.size} systems and takes up a part of them; with {_FEW * fit.rank} systems or "
+        "more it takes little"
     )
 
 

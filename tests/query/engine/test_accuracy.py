@@ -195,7 +195,7 @@ metrics = pytest.mark.parametrize("metric", METRICS)
 @pytest.mark.parametrize(
     ("b", "reason"),
     [
-        (with_row(B, 7, 0.0), "row 7 of b has only zeros, which 'l2' cannot scale"),
+        (with_row(B, 7, 0.0), "row 7 of b has only zeros, which normalization 'l2' cannot scale"),
         (with_row(B, 7, np.nan), r"row 7 of b is not finite \(NaN or infinity\)"),
         (with_row(B, 7, -np.inf), r"row 7 of b is not finite \(NaN or infinity\)"),
         (

@@ -217,4 +217,4 @@ def test_what_cannot_be_given() -> None:
     same = align(a, b, given=np.ones((N, 3)))
     assert same.reason == "given: every vector of given is the same"
     bad = align(np.where(np.arange(N)[:, None] == 3, 0, a), b, given=given)
-    assert bad.reason == "row 3 of a has only zeros, which 'l2' cannot scale"
+    assert bad.reason == "row 3 of a has only zeros, which normalization 'l2' cannot scale"

@@ -229,8 +229,8 @@ def test_few_systems_are_warned_of(energies: Connection) -> None:
     ).fetchall()
     assert n == 10
     assert warning == (
-        "errors are too small, as the composition model fits 4 constants to 10 systems and so "
-        "takes much of them; 20 systems would do"
+        "errors look smaller than they are, as the composition model fits 4 constants to 10 "
+        "systems and takes up a part of them; with 20 systems or more it takes little"
     )
 
 
