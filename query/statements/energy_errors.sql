@@ -1,7 +1,7 @@
 -- energy_errors DATASET [property=…] [source=…]
 -- How well potentials predict energies, whatever their zero is: errors of what a linear model of
 -- the composition leaves, per atom. Without labels they are differences to the model in the middle,
--- by medians over systems, of which no single one can decide.
+-- by medians over systems, so that one wild prediction weighs little.
 WITH known AS (
     SELECT source, unit, source IN (SELECT model_id FROM models) AS is_model
     FROM labels WHERE starts_with(system_id, getvariable('dataset') || '/')

@@ -74,6 +74,19 @@ def test_the_best_model_is_the_reference(scored: Connection) -> None:
     assert chart.to_dict()["usermeta"]["title"] == "Alignment with beta-2 on crystals"
 
 
+@pytest.mark.parametrize(("score", "near"), [(0.52, True), (0.6, False)])
+def test_a_model_as_good_as_the_reference_is_named(
+    scored: Connection, score: float, near: bool
+) -> None:
+    scored.execute("UPDATE scores SET value = ? WHERE model_id = 'alpha-0'", [score])
+    chart = convergence(scored, "crystals", "energy_mae", test_set="held out", metric="cka")
+    note = (
+        "The scores of beta-2, the reference, and alpha-0 differ by only 4.0 %: alpha-0 could as "
+        "well be the reference."
+    )
+    assert (note in chart.usermeta["notes"]) == near
+
+
 def test_if_all_are_of_one_family_there_is_no_other_panel(scored: Connection) -> None:
     scored.execute("DELETE FROM scores WHERE starts_with(model_id, 'beta')")
     scored.execute(

@@ -86,6 +86,19 @@ def test_without_labels_the_model_in_the_middle_is_it_and_not_the_first_by_name(
     assert {row["source"] for row in rows} == {"alpha-1"}
 
 
+def test_one_wild_energy_does_not_decide_which_model_is_in_the_middle(
+    own: Connection, energies: dict[str, np.ndarray]
+) -> None:
+    """By means, it does from 4 eV on; if it is much larger, it spoils the fits of all."""
+    own.execute("DELETE FROM labels WHERE source = 'book'")
+    own.execute(
+        "UPDATE labels SET value = value + 5 "
+        "WHERE source = 'alpha-0' AND system_id = 'crystals/007'"
+    )
+    rows = ask(own, "energy_errors", dataset="crystals").rows
+    assert {row["source"] for row in rows} == {"alpha-0"}
+
+
 def test_without_labels_models_are_compared_with_each_other(
     own: Connection, energies: dict[str, np.ndarray]
 ) -> None:
