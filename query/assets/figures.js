@@ -4,7 +4,7 @@
 const configs = "CONFIGS"; // of Vega-Lite: light and dark
 const MOST = 4; // how much wider than its natural size a panel may become
 const HIGHER = 0.4; // the power of that by which a panel becomes higher that is not square
-const TALLEST = 0.8; // of the window, how high a square panel may become
+const TALLEST = 0.7; // of the window, how high a square panel may become
 const LEAST = 0.35; // how narrow a panel may become; what is wider then can be moved
 const SMALLEST = 150; // px to which a panel shrinks
 const SPACIOUS = 1300; // px of room, from which on letters are larger

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from statistics import fmean, median
 from typing import Any, NamedTuple
@@ -228,7 +229,7 @@ def _kinship(rows: Rows) -> Iterator[str]:
     for relation, row in by_relation.items():
         p = "" if row["p_value"] is None else f", p = {format_number(row['p_value'], 2)}"
         words = _RELATIONS.get(relation, relation)
-        n = plural(row["n_pairs"], "pair")
+        n = plural(row["n_pairs"], "pair") + _in_common(row["warning"] or "")
         found.append(f"{format_number(row['mean'])} for {words} ({n}{p})")
     if found:
         metric = next(iter(by_relation.values()))["metric"]
@@ -238,6 +239,12 @@ def _kinship(rows: Rows) -> Iterator[str]:
             f"The mean {metric_label(metric)} of two models is {'; '.join(found)}. "
             f"Pairs share {format_counts(sizes)} systems{care}."
         )
+
+
+def _in_common(warning: str) -> str:
+    """Return which model all pairs have in common, if a relation's warning says so."""
+    found = re.search(r"all [\d,]+ pairs are( of .+? with another model)", warning)
+    return f", all{found[1]}" if found else ""
 
 
 # Of two models, as the end of "0.6 for …".

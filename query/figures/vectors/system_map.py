@@ -132,7 +132,7 @@ def _describe(
         return [how]
     absent = sorted(set(every) - set(models), key=natural_order)
     some = f" of {len(every)}" if absent else ""
-    which = ", the most like all others, at first one per family" if some else ""
+    which = ", those most like all others, one per family first" if some else ""
     names = f" Left out: {', '.join(absent)}." if 0 < len(absent) <= _NAMED else ""
     chosen = f"{len(models)}{some} models to choose from{which}; each has a plane of its own."
     return [how, chosen + names]
