@@ -227,6 +227,6 @@ def _describe(rows: Sequence[Row], baseline: str) -> str:
 
 
 def _difference(value: float) -> str:
-    """Return '+0.24 against' or, of what is nothing in two digits, 'no different from'."""
+    """Return '+0.24 against' or, of what is nothing in two digits, 'within 0.005 of'."""
     rounded = format_fixed(value, 2, sign=True)
     return f"{rounded} against" if rounded.strip("+−0.") else "within 0.005 of"

@@ -47,7 +47,7 @@ from zoo.training_sets import find_all_origins
 
 _LEFT_OUT = "left-out"
 _MODELS = """
-SELECT model_id, family, training_sets, untrained_of, card->>'$.weights.files[*].sha256'
+SELECT model_id, family, training_sets, untrained_of, input, card->>'$.weights.files[*].sha256'
 FROM models
 """
 
@@ -121,6 +121,10 @@ def kinship(
     a common family would count as training data. The interval of the mean is a bootstrap over
     models, NULL if fewer than 5 models are in such pairs.
 
+    What else may explain a mean is in the warning: one model that all pairs of a relation have in
+    common, two models that read different input or learned from different matter (crystals,
+    molecules, text), training data that a family shares, too, and models of the same weights.
+
     Args:
         connection: A connection to a store.
         dataset: The dataset.
@@ -158,7 +162,7 @@ def _read_models(
     known = {model: about for model, *about in connection.execute(_MODELS).fetchall()}
     trained, left_out = [], {}
     for source in sources:
-        family, sets, twin_of, weights = known[source.model_id]
+        family, sets, twin_of, read, weights = known[source.model_id]
         if twin_of is not None:
             left_out[source.label] = "untrained"
         elif sets is None:
@@ -166,7 +170,8 @@ def _read_models(
         elif not sets:
             left_out[source.label] = "without training data"
         else:
-            trained.append(TrainedModel(source, family, frozenset(sets), frozenset(weights or ())))
+            hashes = frozenset(weights or ())
+            trained.append(TrainedModel(source, family, frozenset(sets), read, hashes))
     return trained, left_out
 
 

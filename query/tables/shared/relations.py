@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
@@ -13,7 +14,7 @@ from query.statistics import mantel
 from query.statistics.mantel import Numbers, Values
 from zoo import training_sets
 from zoo.terminal import plural
-from zoo.training_sets import training_relation
+from zoo.training_sets import sets_by_name, training_relation
 
 RELATIONS = ("same-family", training_sets.SHARED, training_sets.NEITHER, training_sets.UNKNOWN)
 FAMILY, TRAINING, NEITHER, UNKNOWN = range(len(RELATIONS))
@@ -36,13 +37,23 @@ class TrainedModel:
         source: The model.
         family: Its family.
         training: The sets that it was trained on.
+        input: What it reads of a system: 'structure', 'smiles', …
         weights: The SHA-256 of the files of its weights; empty if it has none.
     """
 
     source: Source
     family: str
     training: frozenset[str]
+    input: str
     weights: frozenset[str] = frozenset()
+
+    @cached_property
+    def matter(self) -> frozenset[str]:
+        """What its training sets hold: crystals, molecules, text, …; empty if nobody knows."""
+        known = sets_by_name()
+        return frozenset(
+            kind for name in self.training if name in known for kind in known[name].matter
+        )
 
 
 @dataclass(frozen=True)
@@ -147,30 +158,31 @@ class RelatedModels:
         return self._add_test(found, kind) if kind in _TESTED else found
 
     def _add_confounders(self, found: Summary, kind: int) -> Summary:
-        """Say what pairs of a relation have in common besides it."""
-        pairs = [tuple(pair) for pair in np.argwhere(self._upper & (self._kinds == kind))]
+        """Say what pairs of a relation have in common besides it, or differ in."""
+        places = [tuple(pair) for pair in np.argwhere(self._upper & (self._kinds == kind))]
+        pairs = [(self._models[i], self._models[j]) for i, j in places]
         every = plural(len(pairs), "pair")
-        if len(pairs) > 1 and (members := set(pairs[0]).intersection(*pairs)):
+        if len(pairs) > 1 and (members := set(places[0]).intersection(*places)):
             name = self._models[members.pop()].source.label
             found = _warn(found, f"all {every} are of {name} with another model")
+        for difference in _differences(pairs):
+            found = _warn(found, difference)
         if kind == FAMILY:
-            sets = [(self._models[i].training, self._models[j].training) for i, j in pairs]
-            both = sum(training_relation(*pair) == training_sets.SHARED for pair in sets)
+            both = sum(
+                training_relation(a.training, b.training) == training_sets.SHARED for a, b in pairs
+            )
             if both:
                 verb = "shares" if both == 1 else "share"
                 found = _warn(found, f"{both} of {every} {verb} training data, too")
-        same = [names for pair in pairs if (names := self._same_weights(*pair))]
+        same = [
+            f"{a.source.label} and {b.source.label}"
+            for a, b in pairs
+            if a.weights and a.weights == b.weights
+        ]
         if same:
             listed = ", ".join(same[:_NAMED]) + (", …" if len(same) > _NAMED else "")
             found = _warn(found, f"one network counts as two: {listed}")
         return found
-
-    def _same_weights(self, i: int, j: int) -> str | None:
-        """Return 'a and b' if two models are one network with one set of weights."""
-        first, second = self._models[i], self._models[j]
-        if not first.weights or first.weights != second.weights:
-            return None
-        return f"{first.source.label} and {second.source.label}"
 
     def _add_interval(self, found: Summary, kind: int) -> Summary:
         mask = self._kinds == kind
@@ -239,6 +251,24 @@ def pairs_by_relation(models: Sequence[TrainedModel]) -> list[list[tuple[int, in
     for i, j in itertools.combinations(range(len(models)), 2):
         found[kinds[i, j]].append((i, j))
     return found
+
+
+def _differences(pairs: Sequence[tuple[TrainedModel, TrainedModel]]) -> Iterator[str]:
+    """Say of how many pairs the two models read something else, or learned from other matter."""
+    every = plural(len(pairs), "pair")
+    inputs = [(a.input, b.input) for a, b in pairs if a.input != b.input]
+    if inputs:
+        kinds = _join(itertools.chain(*inputs))
+        yield f"in {len(inputs)} of {every} the models read different input: {kinds}"
+    matter = [(a.matter, b.matter) for a, b in pairs if a.matter and b.matter]
+    apart = [a | b for a, b in matter if not a & b]
+    if apart:
+        kinds = _join(itertools.chain(*apart))
+        yield f"in {len(apart)} of {every} the models learned from different matter: {kinds}"
+
+
+def _join(words: Iterable[str]) -> str:
+    return ", ".join(sorted(set(words)))
 
 
 def _warn(found: Summary, warning: str) -> Summary:

@@ -223,7 +223,11 @@ def test_kinship(related: Connection, metric: str) -> None:
     assert found[1]["low"] is None
     assert "no interval: 4 models are in such pairs, expected 5 or more" in found[1]["warning"]
     assert found[2]["low"] <= found[2]["mean"] <= found[2]["high"]
-    assert (found[2]["difference"], found[2]["p_value"], found[2]["warning"]) == (None, None, None)
+    assert (found[2]["difference"], found[2]["p_value"]) == (None, None)
+    # OC20 and OC22 hold surfaces, PDB proteins, ZINC molecules: all but base and rotated differ.
+    assert found[2]["warning"] == (
+        "in 8 of 9 pairs the models learned from different matter: molecules, proteins, surfaces"
+    )
 
 
 def test_pairs_of_which_nobody_can_tell_are_a_group_of_their_own(related: Connection) -> None:
@@ -296,13 +300,21 @@ def test_what_pairs_of_a_relation_share_besides_is_a_warning(related: Connection
     )
     found = dict(related.sql(asked).fetchall())
     assert found["same-family"].startswith("1 of 1 pair shares training data, too; no interval")
-    assert found["neither"].startswith("all 2 pairs are of noise with another model; no interval")
+    assert found["neither"].startswith(
+        "all 2 pairs are of noise with another model; in 2 of 2 pairs the models learned from "
+        "different matter: molecules, surfaces; no interval"
+    )
     assert "one network" not in found["same-family"]
     same = """'{"weights": {"files": [{"sha256": "a"}, {"sha256": "b"}]}}'"""
     related.execute(f"UPDATE models SET card = {same} WHERE model_id IN ('base', 'near')")
     found = dict(related.sql(asked).fetchall())
     assert "one network counts as two: base and near" in found["same-family"]
     assert "one network" not in found["neither"]
+    related.execute("UPDATE models SET input = 'smiles' WHERE model_id = 'near'")
+    found = dict(related.sql(asked).fetchall())
+    read = "{} the models read different input: smiles, structure"
+    assert read.format("in 1 of 1 pair") in found["same-family"]
+    assert read.format("in 1 of 2 pairs") in found["neither"]
 
 
 def test_what_no_permutation_can_tell_is_null(related: Connection) -> None:
