@@ -53,20 +53,15 @@ def exposure(connection: duckdb.DuckDBPyConnection, dataset: str) -> alt.LayerCh
         The chart; `answer` has one row per model.
 
     Raises:
-        NothingToDraw: If no trained model has vectors there, or nobody says what the dataset is
-            taken from, which is the same answer for all.
+        NothingToDraw: If no trained model has vectors there, if nobody says what the dataset is
+            taken from, or if the answer is the same for all models, for the same reason.
     """
     answer = ask(connection, "exposure", dataset=dataset)
     if not answer.rows:
         raise NothingToDraw(
             f"no trained model has vectors on {dataset}: matterzoo ingest MODEL {dataset}"
         )
-    if any(row["exposure"] == UNKNOWN_DATASET for row in answer.rows):
-        raise NothingToDraw(
-            f"no record says what {dataset} is taken from, so nobody can tell which of "
-            f"{plural(len(answer.rows), 'trained model')} were trained on it: "
-            "zoo/training_sets.toml takes such records"
-        )
+    _refuse_one_answer(answer.rows, dataset)
     rows = [
         row | {"row_of": row["model_id"], "answer": _ANSWERS[row["exposure"]][0]}
         for row in sorted(
@@ -80,6 +75,20 @@ def exposure(connection: duckdb.DuckDBPyConnection, dataset: str) -> alt.LayerCh
         notes=["By the names of training sets; no system was compared with another."],
         models=[row["row_of"] for row in rows],
     )
+
+
+def _refuse_one_answer(rows: Sequence[Row], dataset: str) -> None:
+    """Raise NothingToDraw if one sentence says the same as the figure would."""
+    models = plural(len(rows), "trained model")
+    if any(row["exposure"] == UNKNOWN_DATASET for row in rows):
+        raise NothingToDraw(
+            f"no record says what {dataset} is taken from, so nobody can tell which of {models} "
+            "were trained on it: zoo/training_sets.toml takes such records"
+        )
+    first, *others = rows
+    if others and all(row["reason"] == first["reason"] for row in others):
+        answer = _ANSWERS[first["exposure"]][0]
+        raise NothingToDraw(f"one answer for all {models}: {answer}, as {first['reason']}")
 
 
 def _draw(rows: Sequence[Row]) -> Any:

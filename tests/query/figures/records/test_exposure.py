@@ -76,6 +76,18 @@ def test_a_dataset_of_unknown_origin_is_a_sentence(large: Connection) -> None:
         exposure(large, "crystals")
 
 
+def test_one_answer_for_all_is_a_sentence(own: Connection) -> None:
+    own.execute("INSERT INTO datasets SELECT * REPLACE ('g2' AS dataset) FROM datasets LIMIT 1")
+    for model in ("alpha-0", "beta-0"):
+        own.execute("UPDATE models SET training_sets = ['MPtrj'] WHERE model_id = ?", [model])
+        put(own, model, ["g2/0", "g2/1"], np.eye(2, 8))
+    said = "one answer for all 2 trained models: cannot overlap: other matter, as its sets hold cry"
+    with pytest.raises(NothingToDraw, match=said):
+        exposure(own, "g2")
+    own.execute("UPDATE models SET training_sets = ['ZINC'] WHERE model_id = 'beta-0'")
+    assert len(layers(exposure(own, "g2"), "point")[0].rows) == 2
+
+
 def test_sixty_models_do_not_collide(large_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As if the dataset were one that is recorded."""
     monkeypatch.setitem(known_datasets(), "crystals", known_datasets()["salex"])
