@@ -165,7 +165,7 @@ def _notes(rows: Sequence[Row]) -> list[str]:
         parts = (row["warning"] or "").split("; ")
         limits = [part for part in parts if part and not part.startswith(_DRAWN)]
         alike = [_ALIKE] if row["p_value"] is None and row["reason"] else []
-        words += [f"{label}: {part}." for part in (*limits, *alike)]
+        words += [f"{label}: {'; '.join((*limits, *alike))}."] if limits or alike else []
     sizes = {row["n"] for row in rows if row["value"] is not None}
     if len(sizes) > 1:
         words.append(
