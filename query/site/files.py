@@ -15,7 +15,7 @@ from query import assets
 from query.site.addresses import dataset_page, model_page, pair_page, slug
 from query.site.prompt import ASSETS
 from query.site.prompt.parts import Prompt
-from query.site.results import METRICS, Results
+from query.site.results import METRICS, Pair, Results
 from query.site.tree_data import tree_data
 from zoo.files import write_atomically
 
@@ -126,12 +126,20 @@ def _json_files(
         yield _beside(dataset_page(row["dataset"])), to_json(row)
     for model_id, model in results.models.items():
         yield _beside(model_page(model_id)), to_json(model)
-    for (a, b), rows in results.pairs().items():
-        yield _beside(pair_page(a, b)), to_json(_of_pair(a, b, rows))
+    for pair, shown in results.pages.items():
+        yield _beside(pair_page(*pair)), to_json(_of_pair(pair, shown))
 
 
-def _of_pair(model_a: str, model_b: str, rows: list[dict[str, Any]]) -> dict[str, Any]:
-    """Return the alignments of a pair without what they have in common, and without NULL."""
+def _of_pair(pair: Pair, shown: dict[Pair, list[dict[str, Any]]]) -> dict[str, Any]:
+    """Return the alignments of a pair, and those of twins that stand for its models.
+
+    What they have in common is left out, and so is NULL.
+    """
+    own, *twins = (_alignments(*names, shown[names]) for names in sorted(shown, key=pair.__ne__))
+    return own | ({"of_twins": twins} if twins else {})
+
+
+def _alignments(model_a: str, model_b: str, rows: list[dict[str, Any]]) -> dict[str, Any]:
     both = {"model_a": model_a, "model_b": model_b}
     known = [
         {name: v for name, v in row.items() if name not in both and v is not None} for row in rows

@@ -25,7 +25,7 @@ from query.site import addresses
 from query.site.answers import Answers
 from query.site.files import site_style
 from query.site.headlines import find_headline
-from query.site.results import METRICS, Results
+from query.site.results import METRICS, Pair, Results
 from query.site.words import KINDS, fixed, is_least, p_text
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -92,10 +92,10 @@ def render_pages(
         yield page(addresses.family_page(family), "family.html", models=models, **about)
     for model_id, model in results.models.items():
         yield page(addresses.model_page(model_id), "model.html", **_about_model(results, model))
-    pairs = results.pairs()
-    for (a, b), rows in pairs.items():
+    for (a, b), shown in results.pages.items():
+        rows = shown[a, b]
         pair = {"a": results.models[a], "b": results.models[b], "rows": rows}
-        pair |= {"of_twins": _rows_of_twins(results, pairs, a, b)}
+        pair |= {"of_twins": _rows_of_twins((a, b), shown)}
         yield page(
             addresses.pair_page(a, b), "pair.html", **pair, said=answers.on_each_dataset(rows)
         )
@@ -137,23 +137,17 @@ def _nearest_elsewhere(results: Results, models: Sequence[Row]) -> list[Row]:
     return found
 
 
-def _rows_of_twins(
-    results: Results, known: Mapping[tuple[str, str], list[Row]], a: str, b: str
-) -> dict[tuple[str, str], list[Row]]:
+def _rows_of_twins(pair: Pair, shown: Mapping[Pair, list[Row]]) -> dict[tuple[str, str], list[Row]]:
     """Return alignments in which an untrained twin takes the place of one model or both.
 
     Returns:
         By dataset and metric, rows of `alignment_matrix` with `twins`, the names of the twins.
     """
-    twins: dict[str | None, list[str]] = {}
-    for model_id, model in results.models.items():
-        twins.setdefault(model["untrained_of"], []).append(model_id)
-    of_a, of_b = ([model, *twins.get(model, [])] for model in (a, b))
     found: dict[tuple[str, str], list[Row]] = defaultdict(list)
-    for names in product(of_a, of_b):
-        others = [name for name in names if name not in (a, b)]
-        for row in known.get((min(names), max(names)), ()) if others else ():
-            found[row["dataset"], row["metric"]].append(row | {"twins": " and ".join(others)})
+    for names, rows in shown.items():
+        twins = " and ".join(name for name in names if name not in pair)
+        for row in rows if twins else ():
+            found[row["dataset"], row["metric"]].append(row | {"twins": twins})
     return dict(found)
 
 
@@ -240,6 +234,6 @@ def _environment(results: Results, title: str) -> Environment:
         "model_page": addresses.model_page,
         "family_page": addresses.family_page,
         "dataset_page": addresses.dataset_page,
-        "pair_page": addresses.pair_page,
+        "pair_page": lambda a, b: addresses.pair_page(*results.page_of(a, b)),
     }
     return environment

@@ -21,6 +21,7 @@ _SUBSAMPLES = (
     20  # of which intervals are, as in the figures; half as long again as values and nulls
 )
 Row = dict[str, Any]
+Pair = tuple[str, str]  # two ids, in alphabetical order
 
 _DATASETS = """
 SELECT dataset, title, source, license, n_systems, n_unreadable, dataset_hash
@@ -57,7 +58,7 @@ class Results:
     tables: dict[str, pa.Table]
     datasets: list[Row]
     models: dict[str, Row]
-    alignments: dict[tuple[str, str, tuple[str, str]], Row]
+    alignments: dict[tuple[str, str, Pair], Row]
 
     def rows(self, table: str, **where: Any) -> list[Row]:
         """Return the rows of a table with some values.
@@ -101,13 +102,52 @@ class Results:
                 found[dataset, one].setdefault(other, {"other": other})[metric] = row
         return found
 
-    def pairs(self) -> dict[tuple[str, str], list[Row]]:
-        """Return the alignments of each pair of models, over all datasets and metrics."""
-        found: dict[tuple[str, str], list[Row]] = defaultdict(list)
+    @cached_property
+    def pairs(self) -> dict[Pair, list[Row]]:
+        """The alignments of each pair of models, over all datasets and metrics."""
+        found: dict[Pair, list[Row]] = defaultdict(list)
         for (_, _, pair), row in self.alignments.items():
             if pair[0] != pair[1]:
                 found[pair].append(row)
         return dict(sorted(found.items()))
+
+    @cached_property
+    def pages(self) -> dict[Pair, dict[Pair, list[Row]]]:
+        """By pair that has a page of its own, the alignments of all pairs that are on it.
+
+        Where an untrained twin stands for a model, the pair is on the page of the trained models:
+        what it shows is how much of their alignment needs no training. It has a page of its own if
+        the two are one model and its twin, or if the trained ones do not meet wherever it does.
+        """
+        found: dict[Pair, dict[Pair, list[Row]]] = {}
+        twins = []
+        for pair, rows in self.pairs.items():
+            if self.page_of(*pair) == pair:
+                found[pair] = {pair: rows}
+            else:
+                twins.append(pair)
+        for pair in twins:
+            found[self.page_of(*pair)][pair] = self.pairs[pair]
+        return found
+
+    def page_of(self, model_a: str, model_b: str) -> Pair:
+        """Return the pair on whose page two models are.
+
+        Args:
+            model_a: A model's id.
+            model_b: The id of another, with which it has been compared.
+        """
+        pair = _in_order(model_a, model_b)
+        trained = _in_order(*(self.models[name]["untrained_of"] or name for name in pair))
+        where, there = (
+            {(row["dataset"], row["metric"]) for row in self.pairs.get(names, ())}
+            for names in (pair, trained)
+        )
+        return trained if where <= there else pair
+
+
+def _in_order(model_a: str, model_b: str) -> Pair:
+    return min(model_a, model_b), max(model_a, model_b)
 
 
 # By the name of a table, the table function whose rows it has.

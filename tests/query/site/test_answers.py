@@ -17,7 +17,7 @@ from tests.query.site.conftest import DATASETS
 
 def answer(results: Results, a: str, b: str) -> Answer:
     """What is said of a pair on the first dataset."""
-    first, *others = Answers(results).on_each_dataset(results.pairs()[a, b])
+    first, *others = Answers(results).on_each_dataset(results.pairs[a, b])
     assert [first.dataset, *(each.dataset for each in others)] == DATASETS
     return first
 

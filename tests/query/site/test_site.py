@@ -114,7 +114,17 @@ def test_pages_say_what_they_are_to_be_compared_with(folder: Path) -> None:
     twins = sum(model["kind"] == "twin" for model in models)
     assert f"{twins} untrained twins (the same networks" in (folder / "index.html").read_text()
     pair = (folder / pair_page("alpha-0", "beta-1")).read_text()
-    assert pair_page("alpha-0@untrained", "beta-1").removeprefix("pairs/") in pair
+    assert "<td>with alpha-0<wbr>@untrained<td>" in pair
+    twin = (folder / "models" / "alpha-0@untrained.html").read_text()
+    assert pair_page("alpha-0", "beta-1") in twin  # which has the numbers of the two
+    assert pair_page("alpha-0", "alpha-0@untrained") in twin
+    assert not (folder / pair_page("alpha-0@untrained", "beta-1")).exists()
+    found = json.loads((folder / pair_page("alpha-0", "beta-1")).with_suffix(".json").read_text())
+    assert {(each["model_a"], each["model_b"]) for each in found["of_twins"]} == {
+        ("alpha-0@untrained", "beta-1"),
+        ("alpha-0", "beta-1@untrained"),
+        ("alpha-0@untrained", "beta-1@untrained"),
+    }
 
 
 def test_a_family_is_beside_the_nearest_of_others(folder: Path) -> None:
