@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -104,8 +104,22 @@ def draw_pairs(
     return [found[0], marks if place else marks.add_params(kinds.chosen)]
 
 
+def name_pair(row: Row) -> str:
+    """Return the names of both models of a pair.
+
+    Args:
+        row: The pair, with model_a and model_b.
+    """
+    return f"{row['model_a']}, {row['model_b']}"
+
+
 def name_outstanding(
-    rows: Sequence[Row], cloud: Cloud, side: int, *, low_is_alike: bool
+    rows: Sequence[Row],
+    cloud: Cloud,
+    side: int,
+    *,
+    low_is_alike: bool,
+    name: Callable[[Row], str] = name_pair,
 ) -> alt.Chart:
     """Write the names of three pairs, if they have room: the most alike, and the least balanced.
 
@@ -114,6 +128,7 @@ def name_outstanding(
         cloud: What a point is; its columns are across and up.
         side: The width and the height of the panel in pixels.
         low_is_alike: Whether two models are the more alike the lower the values are.
+        name: What is written of a pair.
 
     Returns:
         The names.
@@ -125,7 +140,7 @@ def name_outstanding(
         max(rows, key=lambda row: float(row[up] - row[across])),
         max(rows, key=lambda row: float(row[across] - row[up])),
     ]
-    first = {_members(row): f"{row['model_a']}, {row['model_b']}" for row in found}
+    first = {_members(row): name(row) for row in found}
     named = [row | {"name": first.get(_members(row))} for row in rows]
     named.sort(key=lambda row: row["name"] is None)
     return write_names(named, "name", cloud.x, cloud.y, (side, side))

@@ -18,6 +18,7 @@ from query.figures.drawing.pairs import (
     draw_pairs,
     encode_pairs,
     name_outstanding,
+    name_pair,
 )
 from query.figures.drawing.questions import NothingToDraw, Row
 from query.statements import ask
@@ -29,7 +30,8 @@ _CORNERS = {
     (1, 0): "b contains a",
 }
 _ORDER = (
-    "Of a pair, a is the model that comes first by family, then by name, as in names of points."
+    "Of a pair, a is the model that comes first by family, then by name. Where names stand at a "
+    "point, x > y means that x tells more about y than y about x."
 )
 _MEANING = "Δ(a → b): how far apart b places the systems that are nearest in a; 1 is by chance."
 _AXIS: Any = {"values": [0, 0.25, 0.5, 0.75, 1], "grid": False, "format": ".2f"}
@@ -39,6 +41,7 @@ _TITLES = {
     "model_b": "b",
     "a_to_b": "Δ(a → b)",
     "b_to_a": "Δ(b → a)",
+    "teller": "tells more about the other",
     "n": "systems",
     "k": "neighbors, k",
 }
@@ -113,7 +116,7 @@ def _defined(rows: Sequence[Row]) -> list[Row]:
 
 def _panel(rows: Sequence[Row], dataset: str, kinds: Kinds, place: int) -> list[alt.Chart]:
     """Draw the diagonal, the unit square, the pairs, and what the corners mean."""
-    drawn = _defined(rows)
+    drawn = [row | {"teller": _teller(row)} for row in _defined(rows)]
     most = max(1.16, *(max(row["a_to_b"], row["b_to_a"]) + 0.06 for row in drawn))
     ends, at = (-0.16, most), f"n = {drawn[0]['n']}, k = {drawn[0]['k']}"
     x = axis_of("a_to_b", f"Δ(a → b) on {dataset}, {at}", ends, **_AXIS)
@@ -121,9 +124,24 @@ def _panel(rows: Sequence[Row], dataset: str, kinds: Kinds, place: int) -> list[
     edges = [level(channel, edge, "grid") for channel in (x, y) for edge in (0, 1)]
     cloud = Cloud(x, y, ("a_to_b", "b_to_a"), _TITLES, {})
     layers = [diagonal(x, y, (0, 1)), *edges, *draw_pairs(drawn, cloud, kinds, place)]
-    layers.append(name_outstanding(drawn, cloud, _SIDE, low_is_alike=True))
+    layers.append(name_outstanding(drawn, cloud, _SIDE, low_is_alike=True, name=_compare))
     for (right, up), text in _CORNERS.items():
         corner: Any = ("width" if right else 6, 10 if up else "height")
         align, dx = ("right", -6) if right else ("left", 0)
         layers.append(word(text, *corner, align=align, dx=dx, dy=0 if up else -10))
     return layers
+
+
+def _teller(row: Row) -> str:
+    if row["a_to_b"] == row["b_to_a"]:
+        return "neither"
+    teller: str = row["model_a"] if row["a_to_b"] < row["b_to_a"] else row["model_b"]
+    return teller
+
+
+def _compare(row: Row) -> str:
+    """Return 'x > y' of a pair of which x tells more about y."""
+    pair = row["model_a"], row["model_b"]
+    if row["a_to_b"] == row["b_to_a"]:
+        return name_pair(row)
+    return " > ".join(pair if row["a_to_b"] < row["b_to_a"] else reversed(pair))

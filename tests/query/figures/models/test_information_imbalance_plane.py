@@ -81,6 +81,10 @@ def test_a_point_is_a_pair(large: Connection) -> None:
     for row in chart.answer.rows:
         values = (row["a_to_b"], row["b_to_a"])
         assert drawn[row["model_a"], row["model_b"]] == pytest.approx(values, rel=1e-4)
+    for layer in layers(chart, "point"):
+        for row in layer.rows:
+            lower = "model_a" if row["a_to_b"] < row["b_to_a"] else "model_b"
+            assert row["teller"] == row[lower] or row["a_to_b"] == row["b_to_a"]
     x = layers(chart, "point")[0].encoding["x"]
     assert x["scale"]["domain"][1] > max(map(max, drawn.values()))
     # Δ(a → b) ≈ 0 and Δ(b → a) ≈ 1 mean that a holds all that b holds, and b nothing of a.
@@ -91,7 +95,14 @@ def test_a_point_is_a_pair(large: Connection) -> None:
     assert places["the same information"]["y"]["value"] == "height"
     alike = min(chart.answer.rows, key=lambda row: row["a_to_b"] + row["b_to_a"])
     apart = sorted(chart.answer.rows, key=lambda row: row["b_to_a"] - row["a_to_b"])
-    outstanding = {f"{row['model_a']}, {row['model_b']}" for row in (alike, apart[0], apart[-1])}
+    outstanding = set()
+    for row in (alike, apart[0], apart[-1]):
+        # The lower Δ(x → y), the more x tells about y.
+        directions = {
+            row["a_to_b"]: "{model_a} > {model_b}",
+            row["b_to_a"]: "{model_b} > {model_a}",
+        }
+        outstanding.add(directions[min(directions)].format(**row))
     assert {row["name"] for row in names.rows} <= outstanding and names.rows
     assert overlapping(chart) == []
 
