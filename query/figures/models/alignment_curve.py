@@ -69,7 +69,7 @@ def alignment_curve(
         model_a: A model. If model_b is None, too, the most and the least similar cross-family
             pairs are drawn; if only one model is given, those of its cross-family pairs.
         model_b: The other model.
-        k: The number of neighbors in the left panel; None is the metric's default.
+        k: The number of neighbors in the panel over systems; None is the metric's default.
         ns: Numbers of systems; None is all systems, and halves of halves of them.
         ks: Numbers of neighbors; None is 2, 5, 10 and so on, as far as there are systems.
         repeats: How many random subsets per number of systems; None is 5.

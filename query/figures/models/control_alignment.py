@@ -51,9 +51,9 @@ def control_alignment(
 ) -> alt.HConcatChart:
     """Draw the alignment of each control with its reference, against what it must be.
 
-    Left, where each value lies between chance (0) and the reference with itself (1); the gray bars
-    are the permutation null, two standard deviations to either side. Right, the values and
-    whether they hold.
+    The first panel shows where each value lies between chance (0) and the reference with itself
+    (1); the gray bars are the permutation null, two standard deviations to either side. The second
+    has the values and whether they hold.
 
     Args:
         connection: A connection to a store, with our functions.
