@@ -34,6 +34,11 @@ SHAPES = (
 )
 # A path, so that a legend of filled marks has it, too.
 RING = "M0,-1A1,1,0,1,1,0,1A1,1,0,1,1,0,-1ZM0,-.62A.62,.62,0,1,0,0,.62A.62,.62,0,1,0,0,-.62Z"
+# Marks of two parts, which no family has: a relation of two models is not taken for a family.
+_HOURGLASS = "M-.85,-.85L.85,-.85L-.85,.85L.85,.85Z"
+_BOW_TIE = "M-.85,-.85L-.85,.85L.85,-.85L.85,.85Z"
+_BARS = "M-.85,-.85L-.2,-.85L-.2,.85L-.85,.85ZM.2,-.85L.85,-.85L.85,.85L.2,.85Z"
+_DASHES = "M-.85,-.85L-.85,-.2L.85,-.2L.85,-.85ZM-.85,.2L-.85,.85L.85,.85L.85,.2Z"
 GRAY = "#6B6B6B"  # of whatever has no kind; 3 : 1 and more on white and on dark
 
 
@@ -50,6 +55,12 @@ class Look:
     shape: str
 
 
+RELATION_LOOKS = {
+    "same-family": Look(COLORS[0], _HOURGLASS),
+    "same-training-data": Look(COLORS[1], _BOW_TIE),
+    "neither": Look(COLORS[4], _BARS),
+    "unknown-training-data": Look(GRAY, _DASHES),
+}
 # Of what is of no family of models or descriptors: a control, where one is asked for.
 OTHER_LOOK = Look(GRAY, _THIN)
 

@@ -14,17 +14,11 @@ from query.figures.drawing.chart import fade_unless, finish, inline, layered, pi
 from query.figures.drawing.guides import axis_of, diagonal, level
 from query.figures.drawing.kinds import Kinds, encode_kinds
 from query.figures.drawing.labels import direction_label, format_fixed, metric_label, sample_label
-from query.figures.drawing.looks import COLORS, GRAY, Look
+from query.figures.drawing.looks import RELATION_LOOKS
 from query.figures.drawing.questions import NothingToDraw, Row
 from query.metrics import find_metric
 from query.statements import ask
 
-_LOOKS = {
-    "same-family": Look(COLORS[0], "circle"),
-    "same-training-data": Look(COLORS[1], "square"),
-    "neither": Look(COLORS[4], "cross"),
-    "unknown-training-data": Look(GRAY, "triangle-down"),
-}
 # In a reason of the statement.
 _NO_TWIN = re.compile("the untrained twin of (.+) has no vectors here")
 _NAMED = 6  # models that a note names
@@ -96,11 +90,17 @@ def training_effect(
             f"matterzoo ingest MODEL,MODEL@untrained {dataset}"
         )
     rows = [
-        row | {"relation": _words(row["relation"]), "order": list(_LOOKS).index(row["relation"])}
+        row
+        | {
+            "relation": _words(row["relation"]),
+            "order": list(RELATION_LOOKS).index(row["relation"]),
+        }
         for row in answer.rows
     ]
-    found = [relation for relation in _LOOKS if _words(relation) in {r["relation"] for r in rows}]
-    looks = {_words(relation): _LOOKS[relation] for relation in found}
+    found = [
+        relation for relation in RELATION_LOOKS if _words(relation) in {r["relation"] for r in rows}
+    ]
+    looks = {_words(relation): RELATION_LOOKS[relation] for relation in found}
     kinds = encode_kinds("relation", looks, "pairs of models")
     sample = sample_label(answer.rows)
     return finish(
@@ -190,7 +190,7 @@ def _marks(drawn: Sequence[Row], x: Any, y: Any, kinds: Kinds) -> list[alt.Chart
     names = ("model_a", "model_b", "relation", "twins_low", "twins_high", "up")
     lines = alt.Chart(inline(spread, names)).mark_rule(clip=True)
     points = zoom(alt.Chart(inline(drawn, [*_TITLES, "across", "up"])))
-    size = 50 if len(drawn) < _MANY else 16
+    size = 70 if len(drawn) < _MANY else 20
     return [
         lines.encode(x=alt.X("twins_low:Q"), x2=alt.X2(field="twins_high"), **seen),
         points.mark_point(filled=True, size=size, clip=True)
@@ -229,7 +229,7 @@ def _shares(rows: Sequence[Row], metric: str, kinds: Kinds) -> list[Any]:
         lines.mark_line(interpolate="step-after", strokeWidth=2).encode(
             detail=alt.Detail("relation:N"), opacity=fade_unless(kinds.chosen), **seen
         ),
-        marked.mark_point(filled=True, size=50).encode(
+        marked.mark_point(filled=True, size=70).encode(
             shape=kinds.shape, opacity=fade_unless(kinds.chosen), **seen
         ),
         width=_SIDE,

@@ -15,10 +15,18 @@ import pytest
 import vl_convert
 
 from query import figures
-from query.figures.drawing.looks import COLORS, GRAY, Look, assign_looks, family_looks
+from query.figures.drawing.looks import (
+    COLORS,
+    GRAY,
+    RELATION_LOOKS,
+    Look,
+    assign_looks,
+    family_looks,
+)
 from query.figures.drawing.theme import make_config
 from query.report.page import _STYLE
 from query.site.prompt import PAGE
+from query.tables.shared.relations import RELATIONS
 from tests.color_vision import VISIONS, contrast, difference, lab
 from tests.query.figures.conftest import add_model
 
@@ -86,6 +94,12 @@ def test_names_differ_in_color_or_shape() -> None:
     looks = list(assign_looks(f"{i:02d}" for i in range(96)).values())
     assert len(set(looks)) == 96
     assert len({look.shape for look in looks[:BY_SHAPE]}) == BY_SHAPE
+
+
+def test_no_relation_looks_like_a_family() -> None:
+    families = {look.shape for look in assign_looks(f"{i:02d}" for i in range(96)).values()}
+    assert not families & {look.shape for look in RELATION_LOOKS.values()}
+    assert set(RELATION_LOOKS) == set(RELATIONS)
 
 
 def test_a_family_looks_the_same_on_all_datasets(own: duckdb.DuckDBPyConnection) -> None:
