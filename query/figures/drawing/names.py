@@ -12,6 +12,7 @@ from query.figures.drawing.questions import Row
 
 _SIZE = 10  # px, of letters, as the theme has it
 _LETTER = 5.8  # px, as wide as a letter may be on average
+_SMALL = 0.72  # of its size, to which a telephone shrinks a panel, but not its names
 _MARK = 6  # px around a point that stay free
 # Where a name may stand: its alignment, and pixels right and down from the point.
 _PLACES = (("left", 8, 0), ("right", -8, 0), ("center", 0, -12), ("center", 0, 13))
@@ -66,17 +67,30 @@ def _pixels(
 def _find_place(
     text: str, point: tuple[float, float], taken: Sequence[Box], size: tuple[int, int]
 ) -> tuple[Box, tuple[str, int, int]] | None:
-    """Return the first place for a name that is free and inside of the panel, if there is one."""
+    """Return a place for a name that is free and inside of the panel, if there is one.
+
+    It is the first that is inside of the panel on a telephone, too, or else the first.
+    """
     wide = _LETTER * len(text)
+    found = []
     for side in _PLACES:
-        align, right, down = side
-        left = point[0] + right - {"left": 0.0, "right": wide, "center": wide / 2}[align]
-        top = point[1] + down - _SIZE / 2
-        box = (left, top, left + wide, top + _SIZE)
-        inside = box[0] >= 0 and box[2] <= size[0] and box[1] >= 0 and box[3] <= size[1]
-        if inside and not any(_cover(box, other) for other in taken):
-            return box, side
-    return None
+        box = _box(wide, point, side)
+        if _is_inside(box, size) and not any(_cover(box, other) for other in taken):
+            found.append((box, side))
+    small = (_SMALL * point[0], _SMALL * point[1]), (_SMALL * size[0], _SMALL * size[1])
+    everywhere = (one for one in found if _is_inside(_box(wide, small[0], one[1]), small[1]))
+    return next(everywhere, found[0] if found else None)
+
+
+def _box(wide: float, point: tuple[float, float], side: tuple[str, int, int]) -> Box:
+    align, right, down = side
+    left = point[0] + right - {"left": 0.0, "right": wide, "center": wide / 2}[align]
+    top = point[1] + down - _SIZE / 2
+    return left, top, left + wide, top + _SIZE
+
+
+def _is_inside(box: Box, size: tuple[float, float]) -> bool:
+    return box[0] >= 0 and box[2] <= size[0] and box[1] >= 0 and box[3] <= size[1]
 
 
 def _cover(a: Box, b: Box) -> bool:
