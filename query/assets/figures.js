@@ -5,6 +5,7 @@ const configs = "CONFIGS"; // of Vega-Lite: light and dark
 const MOST = 4; // how much wider than its natural size a panel may become
 const HIGHER = 0.4; // the power of that by which a panel becomes higher that is not square
 const TALLEST = 0.7; // of the window, how high a square panel may become
+const SPARSE = 150; // px that a square panel has at most per square root of its marks
 const LEAST = 0.35; // how narrow a panel may become; what is wider then can be moved
 const SMALLEST = 150; // px to which a panel shrinks
 const SPACIOUS = 1300; // px of room, from which on letters are larger
@@ -64,7 +65,8 @@ function isSquare({ width, height }) {
 
 /** Return how much wider panels may become, so that one sees all of a square one at once. */
 function most(spec) {
-  const high = TALLEST * innerHeight;
+  const marks = Math.max(0, ...Object.values(spec.datasets ?? {}).map((rows) => rows.length));
+  const high = Math.min(TALLEST * innerHeight, SPARSE * Math.sqrt(marks));
   const squares = panels(spec).filter(isSquare);
   return Math.min(MOST, ...squares.map(({ height }) => Math.max(1, high / height)));
 }

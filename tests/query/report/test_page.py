@@ -140,7 +140,7 @@ def test_a_map_shows_the_structure_of_a_system_as_several_models_see_it(opened: 
     points.nth(59).hover(force=True)
     expect(opened.tip).to_contain_text("crystals/")
     beside.locator("select").select_option("crystals/059")
-    expect(beside.locator("p")).to_contain_text("crystals/059: not drawn")
+    expect(beside.locator("p")).to_contain_text("crystals/059: no drawing")
     expect(beside.locator(".drawing svg")).to_have_count(0)
     models = section.get_by_label("As seen by")
     name = models.locator("option").nth(1).inner_text()
@@ -210,6 +210,15 @@ def test_a_wide_window_is_used_and_the_menu_stands_at_the_figure(
     assert abs(menu["x"] - figure["x"] - figure["width"]) < 20
     assert (tab.complaints, tab.fetched()) == ([], [])
     tab.page.close()
+
+
+def test_a_square_panel_of_few_marks_stays_small(opened: Opened) -> None:
+    spec = "{ width: 300, height: 300, datasets: { a: Array(MARKS).fill({}) } }"
+    grown = [
+        opened.page.evaluate(f"most({spec.replace('MARKS', marks)})") for marks in ("1", "9", "99")
+    ]
+    assert grown == pytest.approx([1, 1.5, 0.7 * 900 / 300])
+    assert opened.page.evaluate("most({ width: 300, height: 200 })") == 4
 
 
 def test_a_section_without_data_has_a_command_to_copy(opened: Opened) -> None:
