@@ -11,7 +11,7 @@ import duckdb
 from query.figures.drawing.chart import finish, inline, layered
 from query.figures.drawing.guides import axis_of, level
 from query.figures.drawing.kinds import Kinds, encode_kinds
-from query.figures.drawing.labels import format_fixed, method_label, property_label
+from query.figures.drawing.labels import format_counts, format_fixed, method_label, property_label
 from query.figures.drawing.looks import OTHER_LOOK, family_looks
 from query.figures.drawing.model_rows import draw_rows, row_axis
 from query.figures.drawing.questions import NothingToDraw, Row, ask_unless_missing
@@ -188,8 +188,7 @@ def _notes(rows: Sequence[Row], first: Row) -> list[str]:
     known = [row for row in rows if row["value"] is not None]
     most = max(row["n"] for row in known)
     less = ", unless a row says less" if any(row["n"] < most for row in known) else ""
-    groups = sorted({row["n_groups"] for row in known})
-    of = " to ".join(map(str, dict.fromkeys((groups[0], groups[-1]))))
+    of = format_counts(row["n_groups"] for row in known)
     found = [
         f"Labels of {first['source']}; n = {most:,}{less}. {first['folds']} folds; systems of the "
         f"same {first['groups']} are in one fold ({of} groups). Lines: 95 % intervals."
@@ -199,7 +198,7 @@ def _notes(rows: Sequence[Row], first: Row) -> list[str]:
     found += _describe_baselines(rows)
     best = _best_baseline(known)
     if best is not None:
-        found.append(f"Dashed: the best baseline, {best['model_id']}, n = {best['n']}.")
+        found.append(f"Dashed: the best baseline, {best['model_id']}, n = {best['n']:,}.")
     below = sum(row["value"] < _LOWEST for row in known)
     if below:
         found.append(f"{below} values below {format_fixed(_LOWEST, 1)} stand at the left edge.")
