@@ -25,7 +25,7 @@ class Null:
         mean: The mean of the B values.
         std: Their standard deviation, with B − 1 in the denominator; None for B = 1.
         p_value: (1 + the number of them at least as close as the value) / (1 + B).
-        calibrated: 0 for what chance gives, 1 for the same geometry.
+        calibrated: 0 for what chance gives, 1 for the same geometry; above 1 where the value is.
     """
 
     mean: float

@@ -111,6 +111,8 @@ def test_the_arithmetic_of_a_null() -> None:
     assert compare_with_null(
         0.95, torch.arange(19, dtype=torch.float64) / 20
     ).calibrated == pytest.approx(0.5)
+    past = compare_with_null(1.1, torch.arange(19, dtype=torch.float64) / 20)
+    assert past.calibrated == pytest.approx(2.0)  # as an unbiased value at small n may be
     single = compare_with_null(0.5, torch.tensor([0.1], dtype=torch.float64))
     assert (single.std, single.p_value, single.calibrated) == (None, 0.5, 0.0)
 
