@@ -114,7 +114,8 @@ function broken(lines, width) {
 
 /** Break titles of legends into lines where they are longer than there is room. */
 function wrapLegends(spec, width) {
-  for (const channel of [spec.encoding?.color, spec.encoding?.shape]) { // which share a legend
+  const { color, shape, strokeDash } = spec.encoding ?? {};
+  for (const channel of [color, shape, strokeDash]) { // which may share a legend
     if (channel?.title) channel.title = broken([channel.title].flat(), width);
   }
   const parts = spec.layer ?? spec.hconcat ?? spec.vconcat ?? spec.concat ?? [];

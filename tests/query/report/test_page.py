@@ -193,6 +193,15 @@ def test_a_phone_shows_all_of_it_without_scrolling_sideways(
     tab.page.close()
 
 
+def test_a_legend_of_color_and_dashes_has_one_title_on_a_phone(
+    browser: Browser, page_path: Path
+) -> None:
+    tab = Opened(browser, page_path, width=420)
+    tab.page.locator("#novelty .canvas").scroll_into_view_if_needed()
+    expect(tab.page.locator("#novelty .role-legend-title")).to_have_text(["family", "line of"])
+    tab.page.close()
+
+
 def test_a_wide_window_is_used_and_the_menu_stands_at_the_figure(
     browser: Browser, page_path: Path
 ) -> None:
