@@ -19,7 +19,7 @@ _ENDING = 5.0  # s that it may take to end
 
 
 class Busy(Exception):
-    """All readers are at other statements."""
+    """All readers are at other statements, or the server is ending."""
 
 
 class TimedOut(Exception):
@@ -64,6 +64,7 @@ class Pool:
         self.store, self.limits = store, limits
         self._free: queue.Queue[_Reader] = queue.Queue()
         self._all: list[_Reader] = []
+        self._is_closed = False
         for _ in range(readers):
             self._free.put(self._start())
 
@@ -74,7 +75,7 @@ class Pool:
             statement: The SQL.
 
         Raises:
-            Busy: None was free in time.
+            Busy: None was free in time, or the readers were ended meanwhile.
             TimedOut: The statement took longer than it may.
         """
         try:
@@ -96,9 +97,12 @@ class Pool:
             self._free.put(reader)
 
     def close(self) -> None:
-        """End all readers."""
+        """End all readers, also those that are at a statement; none takes their place."""
+        self._is_closed = True
         for reader in self._all:
-            reader.end()
+            reader.process.kill()
+        for reader in self._all:
+            reader.process.join(_ENDING)
 
     def _start(self) -> _Reader:
         context = multiprocessing.get_context("spawn")
@@ -113,6 +117,8 @@ class Pool:
         return reader
 
     def _replace(self, reader: _Reader) -> _Reader:
+        if self._is_closed:
+            raise Busy("the server is ending")
         self._all.remove(reader)
         with suppress(OSError):
             reader.end()

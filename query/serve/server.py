@@ -17,6 +17,7 @@ from zoo.command_line import print_now
 from zoo.errors import MatterzooError
 
 TOKEN = "MATTERZOO_TOKEN"  # the variable that names a token of the user's choice
+GRACE = 5  # s after Ctrl-C that a visitor may take to send the rest of a request
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]", "::1")
 
 
@@ -51,13 +52,31 @@ def serve(
             f"{store} at http://{shown}:{port}/{'' if token is None else f'?token={token}'} "
             "(read-only; Ctrl-C ends)"
         )
-        config = uvicorn.Config(app, log_config=None, lifespan="off", server_header=False)
+        config = uvicorn.Config(
+            app,
+            log_config=None,
+            lifespan="off",
+            server_header=False,
+            timeout_graceful_shutdown=GRACE,
+        )
         try:
-            uvicorn.Server(config).run(sockets=[listening])
+            _Server(config, pool).run(sockets=[listening])
         except KeyboardInterrupt:
             print_now("ended")
         finally:
             pool.close()
+
+
+class _Server(uvicorn.Server):
+    """A server that first ends its readers, so that it never waits for a statement to end."""
+
+    def __init__(self, config: uvicorn.Config, pool: Pool) -> None:
+        super().__init__(config)
+        self.pool = pool
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self.pool.close()
+        await super().shutdown(sockets)
 
 
 def _listen(address: str, port: int) -> socket.socket:

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -176,6 +177,19 @@ def test_the_page_tells_errors_and_needs_no_mouse(
     assert page.get_by_role("region").count() == 0  # nothing is left of the result before
     use_keyboard(page)
     page.close()
+
+
+def test_ctrl_c_does_not_wait_for_a_statement(store: Path) -> None:
+    endless = "SELECT count(*) FROM range(100000) a, range(100000000) b WHERE hash(a, b) = 1"
+    with ThreadPoolExecutor() as threads:
+        with serving(store) as (address, _):
+            assert get(address, "/query", {"sql": "SELECT 1"}, **JSON)[0] == 200
+            asked = threads.submit(get, address, "/query", {"sql": endless}, **JSON)
+            with pytest.raises(TimeoutError, match="^$"):
+                asked.result(timeout=1)  # it runs
+        status, content, _ = asked.result()
+    assert status == 503
+    assert json.loads(content) == {"error": "the server is ending"}
 
 
 def test_what_cannot_be_served(store: Path, capsys: pytest.CaptureFixture[str]) -> None:
