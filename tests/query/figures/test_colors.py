@@ -33,6 +33,7 @@ from tests.query.figures.conftest import add_model
 APART = 10.0  # of CIEDE2000, in which 1 is just seen side by side: told apart in a legend
 BY_SHAPE = 12  # kinds that differ in shape, and so on gray paper, too
 DARK = "#16191d"  # of the report's page; the site's, #0d1117, is darker
+OWN = COLORS[6:]  # which are not Okabe and Ito's
 INK = 2.2  # the least contrast of a mark with the page; that of Okabe and Ito's orange on white
 
 
@@ -74,6 +75,7 @@ def test_colors_stand_out_from_the_page(page: str) -> None:
     assert re.search(rf"--page: {page.replace('#ffffff', '#fff')};", _STYLE)
     faint = {c: found for c in (*COLORS, GRAY) if (found := contrast(c, page)) < INK}
     assert faint == {}
+    assert min(contrast(c, page) for c in (*OWN, GRAY)) > 3.4
     style = make_config(dark=page == DARK)["style"]
     assert contrast(style["soft"]["color"], page) > 4.5  # of small letters
     assert contrast(style["line"]["color"], page) > 3

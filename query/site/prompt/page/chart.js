@@ -7,7 +7,7 @@ const NARROW = 600; // px, below which each of them has a line
 const MOST_COLORS = 10;
 const MOST_ROWS = 5000;
 const COUNTS = /^(n|n_distinct|k|rank|rows|dropped_\w|place_\w)$/; // beside a value, not the value
-const COLORS = ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#8478FC", "#906048"];
+const COLORS = ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#8478FC", "#9C6C4A"];
 export const LOOKS = { mark: { color: "#0072B2" }, range: { category: COLORS } }; // as in figures
 export const NUMBERS = /^(U?(TINY|SMALL|BIG|HUGE)INT|U?INTEGER|FLOAT|DOUBLE|DECIMAL)/;
 
