@@ -19,7 +19,9 @@ _PLACES = (("left", 8, 0), ("right", -8, 0), ("center", 0, -12), ("center", 0, 1
 Box = tuple[float, float, float, float]  # left, top, right, bottom
 
 
-def write_names(rows: Sequence[Row], name: str, x: Any, y: Any, size: tuple[int, int]) -> alt.Chart:
+def write_names(
+    rows: Sequence[Row], name: str, x: Any, y: Any, size: tuple[int, int], *, edge: int = 0
+) -> alt.Chart:
     """Write the names of points that have room; tooltips have those of all.
 
     Args:
@@ -28,6 +30,7 @@ def write_names(rows: Sequence[Row], name: str, x: Any, y: Any, size: tuple[int,
         x: The encoding across, made by `axis_of`.
         y: The encoding up, made by `axis_of`.
         size: The width and the height of the panel in pixels; in a larger one they have room, too.
+        edge: Pixels at the top and at the bottom of the panel that other words take.
 
     Returns:
         The names.
@@ -41,7 +44,7 @@ def write_names(rows: Sequence[Row], name: str, x: Any, y: Any, size: tuple[int,
         if row[name] is None:
             continue
         others = taken[:number] + taken[number + 1 :]
-        place = _find_place(row[name], point, others, size)
+        place = _find_place(row[name], point, others, size, edge)
         if place is not None:
             box, side = place
             taken.append(box)
@@ -65,7 +68,7 @@ def _pixels(
 
 
 def _find_place(
-    text: str, point: tuple[float, float], taken: Sequence[Box], size: tuple[int, int]
+    text: str, point: tuple[float, float], taken: Sequence[Box], size: tuple[int, int], edge: int
 ) -> tuple[Box, tuple[str, int, int]] | None:
     """Return a place for a name that is free and inside of the panel, if there is one.
 
@@ -75,10 +78,10 @@ def _find_place(
     found = []
     for side in _PLACES:
         box = _box(wide, point, side)
-        if _is_inside(box, size) and not any(_cover(box, other) for other in taken):
+        if _is_inside(box, size, edge) and not any(_cover(box, other) for other in taken):
             found.append((box, side))
     small = (_SMALL * point[0], _SMALL * point[1]), (_SMALL * size[0], _SMALL * size[1])
-    everywhere = (one for one in found if _is_inside(_box(wide, small[0], one[1]), small[1]))
+    everywhere = (one for one in found if _is_inside(_box(wide, small[0], one[1]), small[1], edge))
     return next(everywhere, found[0] if found else None)
 
 
@@ -89,8 +92,9 @@ def _box(wide: float, point: tuple[float, float], side: tuple[str, int, int]) ->
     return left, top, left + wide, top + _SIZE
 
 
-def _is_inside(box: Box, size: tuple[float, float]) -> bool:
-    return box[0] >= 0 and box[2] <= size[0] and box[1] >= 0 and box[3] <= size[1]
+def _is_inside(box: Box, size: tuple[float, float], edge: int) -> bool:
+    left, top, right, bottom = box
+    return left >= 0 and right <= size[0] and top >= edge and bottom <= size[1] - edge
 
 
 def _cover(a: Box, b: Box) -> bool:

@@ -119,6 +119,7 @@ def name_outstanding(
     side: int,
     *,
     low_is_alike: bool,
+    edge: int,
     name: Callable[[Row], str] = name_pair,
 ) -> alt.Chart:
     """Write the names of three pairs, if they have room: the most alike, and the least balanced.
@@ -128,6 +129,7 @@ def name_outstanding(
         cloud: What a point is; its columns are across and up.
         side: The width and the height of the panel in pixels.
         low_is_alike: Whether two models are the more alike the lower the values are.
+        edge: Pixels at the top and at the bottom of the panel that other words take.
         name: What is written of a pair.
 
     Returns:
@@ -143,7 +145,7 @@ def name_outstanding(
     first = {_members(row): name(row) for row in found}
     named = [row | {"name": first.get(_members(row))} for row in rows]
     named.sort(key=lambda row: row["name"] is None)
-    return write_names(named, "name", cloud.x, cloud.y, (side, side))
+    return write_names(named, "name", cloud.x, cloud.y, (side, side), edge=edge)
 
 
 def _members(row: Row) -> tuple[str, str]:

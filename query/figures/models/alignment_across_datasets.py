@@ -27,6 +27,7 @@ from query.metrics import find_metric
 from query.statements import ask
 
 _SIDE = 320  # px of a panel
+_EDGE = 34  # px at the top and at the bottom of a panel, where two lines of words stand
 _ROOM = 0.08  # of the span of the values, beyond them
 _TITLES = {
     "model_a": "model",
@@ -126,7 +127,7 @@ def _panel(
     cloud = Cloud(x, y, ("on_a", "on_b"), _TITLES, {})
     layers += draw_pairs(drawn, cloud, kinds, place)
     low_is_alike = find_metric(drawn[0]["metric"]).lower_is_closer
-    names = name_outstanding(drawn, cloud, _SIDE, low_is_alike=low_is_alike)
+    names = name_outstanding(drawn, cloud, _SIDE, low_is_alike=low_is_alike, edge=_EDGE)
     # Words over points, to be read.
     return [*layers, names, *chance[-1:], *_counts(drawn, datasets)]
 

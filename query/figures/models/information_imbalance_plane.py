@@ -36,6 +36,7 @@ _ORDER = (
 _MEANING = "Δ(a → b): how far apart b places the systems that are nearest in a; 1 is by chance."
 _AXIS: Any = {"values": [0, 0.25, 0.5, 0.75, 1], "grid": False, "format": ".2f"}
 _SIDE = 380  # px of a panel
+_EDGE = 20  # px at its top and at its bottom, where words stand in the corners
 _TITLES = {
     "model_a": "a",
     "model_b": "b",
@@ -124,7 +125,9 @@ def _panel(rows: Sequence[Row], dataset: str, kinds: Kinds, place: int) -> list[
     edges = [level(channel, edge, "grid") for channel in (x, y) for edge in (0, 1)]
     cloud = Cloud(x, y, ("a_to_b", "b_to_a"), _TITLES, {})
     layers = [diagonal(x, y, (0, 1)), *edges, *draw_pairs(drawn, cloud, kinds, place)]
-    layers.append(name_outstanding(drawn, cloud, _SIDE, low_is_alike=True, name=_compare))
+    layers.append(
+        name_outstanding(drawn, cloud, _SIDE, low_is_alike=True, edge=_EDGE, name=_compare)
+    )
     for (right, up), text in _CORNERS.items():
         corner: Any = ("width" if right else 6, 10 if up else "height")
         align, dx = ("right", -6) if right else ("left", 0)
