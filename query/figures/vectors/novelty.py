@@ -12,7 +12,7 @@ import duckdb
 from query.figures.drawing.chart import fade_unless, finish, inline, layered, picked, tooltips
 from query.figures.drawing.guides import axis_of, diagonal, level
 from query.figures.drawing.kinds import Kinds, encode_kinds
-from query.figures.drawing.labels import method_label
+from query.figures.drawing.labels import format_counts, method_label
 from query.figures.drawing.looks import family_looks
 from query.figures.drawing.model_rows import draw_rows, row_axis
 from query.figures.drawing.questions import NothingToDraw, Row
@@ -90,7 +90,9 @@ def novelty(
         answer,
         f"What of {dataset} is novel beside {reference} ({how})",
         notes=[
-            f"Dotted line and straight diagonal: systems like those of {reference}.",
+            f"n = {format_counts(row['n'] for row in known)} systems of {dataset}, judged by "
+            f"{format_counts(row['n_reference'] for row in known)} of {reference}.",
+            f"Dotted line and dashed diagonal: systems like those of {reference}.",
             f"Untrained twins and controls are left out.{_many(rows)}",
         ],
         models=[row["row_of"] for row in rows],

@@ -22,6 +22,8 @@ def test_shares_and_steps_are_of_p_values(small: Connection) -> None:
     row = rows["beta-1"]
     assert row["novel_share"] == pytest.approx((p <= 0.05).mean())
     assert (row["n"], row["n_reference"], row["n_shared"]) == (60, 60, 0)
+    note = chart.usermeta["notes"][0]
+    assert note == "n = 60 systems of molecules, judged by 60 of crystals."
     (points,), (lines,) = layers(chart, "point"), layers(chart, "line")[1:]
     assert {r["model_id"]: r["novel_share"] for r in points.rows} == pytest.approx(
         {name: r["novel_share"] for name, r in rows.items()}, rel=1e-4
