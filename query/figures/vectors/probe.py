@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 from typing import Any
 
 import altair as alt
@@ -183,6 +184,20 @@ def _describe_baselines(rows: Sequence[Row]) -> list[str]:
     return [note] if named else []
 
 
+def _describe_reversal(rows: Sequence[Row]) -> list[str]:
+    """Return a note on two models of the same systems that R² and error rank differently."""
+    if not rows or rows[0]["score"] != "r2":
+        return []
+    best_first = sorted(rows, key=lambda row: -float(row["value"]))
+    for one, other in pairwise(best_first):
+        if one["value"] > other["value"] and one["error"] > other["error"]:
+            return [
+                f"R² weighs large errors the most, the mean error all alike: {one['model_id']} has "
+                f"a higher R² than {other['model_id']}, and a larger error."
+            ]
+    return []
+
+
 def _notes(rows: Sequence[Row], first: Row) -> list[str]:
     """Return what marks mean, how folds were made, and what weakens the numbers."""
     known = [row for row in rows if row["value"] is not None]
@@ -199,6 +214,8 @@ def _notes(rows: Sequence[Row], first: Row) -> list[str]:
     best = _best_baseline(known)
     if best is not None:
         found.append(f"Dashed: the best baseline, {best['model_id']}, n = {best['n']:,}.")
+    models = [row for row in known if row["kind"] == "model" and row["n"] == most]
+    found += _describe_reversal(models)
     below = sum(row["value"] < _LOWEST for row in known)
     if below:
         found.append(f"{below} values below {format_fixed(_LOWEST, 1)} stand at the left edge.")

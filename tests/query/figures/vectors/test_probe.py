@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from query.figures import NothingToDraw, probe
+from query.figures.vectors.probe import _describe_reversal
 from query.report.findings import find_sentences
 from query.report.labeled import per_property
 from tests.query.figures.conftest import SMALL, make_vectors
@@ -95,3 +96,14 @@ def test_without_labels_there_is_nothing_to_draw(small: Connection) -> None:
         probe(small, "crystals", property="gap")
     with pytest.raises(NothingToDraw, match="crystals has no property that was measured"):
         per_property(small, ["crystals"])
+
+
+def test_models_that_r2_and_error_rank_differently_are_named() -> None:
+    rows = [
+        {"model_id": name, "score": "r2", "value": value, "error": error}
+        for name, value, error in (("c", 0.5, 4.0), ("a", 0.9, 2.0), ("b", 0.7, 1.5))
+    ]
+    (note,) = _describe_reversal(rows)
+    assert note.endswith("all alike: a has a higher R² than b, and a larger error.")
+    assert _describe_reversal(rows[:2]) == []
+    assert _describe_reversal([row | {"score": "auc"} for row in rows]) == []
