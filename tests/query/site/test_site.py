@@ -235,6 +235,14 @@ def test_every_kind_of_page_suits_a_phone(
         assert not (is_cut and "cards" in str(table.get_attribute("class")))
 
 
+def test_commands_scroll_and_are_not_broken(phone: Page, folder: Path) -> None:
+    phone.goto((folder / "submit.html").as_uri())
+    command = phone.locator("pre", has_text="--vectors")
+    text = command.evaluate("it => (getSelection().selectAllChildren(it), String(getSelection()))")
+    assert command.evaluate("it => it.scrollWidth > it.clientWidth")
+    assert text.splitlines()[0].endswith("--vectors vectors.parquet --license CC-BY-4.0")
+
+
 def test_a_page_that_is_missing_leads_to_the_first(phone: Page, folder: Path) -> None:
     page = folder.joinpath("404.html").read_text()
     phone.route("**/gone.html", lambda route: route.fulfill(body=page, content_type="text/html"))
