@@ -25,7 +25,7 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
-from query.serve.examples import examples
+from query.serve.examples import column_meanings, examples
 from query.serve.pool import Busy, Pool, TimedOut
 from query.site.files import vega_script
 from query.site.prompt import ASSETS, PAGE, prompt_html
@@ -76,10 +76,11 @@ def make_app(
     async def about(request: Request) -> Response:
         try:
             found = await to_thread.run_sync(examples, pool)
+            columns = await to_thread.run_sync(column_meanings, pool)
         except (Busy, TimedOut):
-            found = []
-        name = pool.store.name
-        return JSONResponse({"store": name, "examples": found, "pages": pages is not None})
+            found, columns = [], {}
+        said = {"store": pool.store.name, "examples": found, "columns": columns}
+        return JSONResponse(said | {"pages": pages is not None})
 
     async def ask(request: Request) -> Response:
         return await _ask(pool, request)

@@ -1,10 +1,11 @@
-"""Statements to begin with, about what the store has most of."""
+"""What the page says of the store: statements to begin with, and what columns hold."""
 
 from __future__ import annotations
 
 import json
 
 from query.serve.pool import Pool
+from query.tables import find_table_functions
 
 # The dataset with the most models, two of these, and a system.
 _NAMES = """
@@ -14,6 +15,10 @@ WITH most AS (
 SELECT dataset, list(DISTINCT model_id ORDER BY model_id)[:2] AS models,
     (SELECT min(system_id) FROM systems WHERE starts_with(system_id, dataset || '/')) AS system
 FROM vector_files SEMI JOIN most USING (dataset) GROUP BY dataset
+"""
+_COMMENTS = """
+SELECT table_name, column_name, comment FROM duckdb_columns()
+WHERE NOT internal AND comment IS NOT NULL
 """
 _EXAMPLES = {
     "What is here?": """\
@@ -68,3 +73,22 @@ def examples(pool: Pool) -> list[dict[str, str]]:
         {"question": question.format(**names), "sql": sql.format(**quoted)}
         for question, sql in chosen
     ]
+
+
+def column_meanings(pool: Pool) -> dict[str, dict[str, str]]:
+    """Return what columns hold, by the table, view or table function and the column.
+
+    Args:
+        pool: Readers of the store, which has comments on its tables.
+
+    Raises:
+        Busy: No reader was free in time.
+        TimedOut: The comments took longer than a statement may.
+    """
+    meanings = {
+        name: {column.name: column.about for column in function.columns}
+        for name, function in find_table_functions().items()
+    }
+    for table, column, comment in json.loads(pool.ask(_COMMENTS)).get("rows", []):
+        meanings.setdefault(table, {})[column] = comment
+    return meanings

@@ -162,6 +162,35 @@ def test_the_page_asks_shows_sorts_and_saves(
     page.close()
 
 
+@pytest.mark.parametrize(
+    ("sql", "heading", "meaning"),
+    [
+        (
+            "SELECT rank FROM nearest_models('m0', dataset := 'many')",
+            "rank BIGINT",
+            "1 is the clos",
+        ),
+        ("SELECT n_unreadable FROM datasets", "n_unreadable", "Entries of the source"),
+    ],
+)
+def test_headings_tell_what_columns_hold(
+    browser: Browser,  # noqa: F811
+    address: str,
+    sql: str,
+    heading: str,
+    meaning: str,
+) -> None:
+    page = browser.new_page()
+    page.goto(f"http://{address}/")
+    page.get_by_role("cell", name="many").wait_for()  # the first example has run
+    page.fill("#sql", sql)
+    page.keyboard.press("Control+Enter")
+    title = page.get_by_role("button", name=heading).get_attribute("title", timeout=60_000)
+    assert title is not None
+    assert re.match(rf"\w+\.\w+: {meaning}", title)
+    page.close()
+
+
 def test_the_page_tells_errors_and_needs_no_mouse(
     browser: Browser,  # noqa: F811
     address: str,

@@ -22,4 +22,4 @@ if (about.pages) {
   link.textContent = "Its report.";
   document.getElementById("about").append(" ", link);
 }
-begin(ask, about.examples, "vega.js");
+begin(ask, about.examples, "vega.js", undefined, about.columns);
