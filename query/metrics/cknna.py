@@ -58,7 +58,12 @@ from query.metrics.alignment import bare_alignment
 from query.metrics.base import ROUNDING, joint_scale
 from query.metrics.shared.cknna_rows import RowState, centered_means, unbiased_means
 from query.metrics.shared.estimates import Estimate, RowMean, RowMetric, normalized
-from query.metrics.shared.many_pairs import NullsTogether, find_terms
+from query.metrics.shared.many_pairs import (
+    NullsTogether,
+    find_in_groups,
+    stack,
+    unbiased_terms_of_groups,
+)
 from query.metrics.shared.result import Pair
 
 # Rows of which the neighbors are found for an estimate of 'unbiased'. Those of 2,000 systems and
@@ -138,13 +143,17 @@ class _Cknna(RowMetric, NullsTogether):
             return {}
         models = dict.fromkeys(chain.from_iterable(pairs))
         states: dict[int, _State] = {i: comparison.state(self, i) for i in models}
-        lists = {i: (state.neighbors, state.mutual) for i, state in states.items()}
+        near = {i: state.neighbors for i, state in states.items()}
 
         def null(a: int, b: int, find: Callable[[], NDArray[np.float64]]) -> Tensor:
             scale = joint_scale(states[a], states[b], estimator)
             return torch.from_numpy(_weigh(find(), comparison.n).sum(axis=1) / scale)
 
-        terms = find_terms(pairs, lists, permutations.numpy())
+        def terms_of(*sides: Sequence[int]) -> NDArray[np.float64]:
+            a, b = (stack([(near[i], states[i].mutual) for i in side]) for side in sides)
+            return unbiased_terms_of_groups(a, b, permutations.numpy())
+
+        terms = find_in_groups(pairs, near, terms_of)
         return {(a, b): partial(null, a, b, find) for (a, b), find in terms.items()}
 
     def is_exact(self, n: int, rows: int, k: int, estimator: str | None) -> bool:

@@ -33,7 +33,8 @@ n, so does their scatter.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import ClassVar
 
 import numpy as np
@@ -56,12 +57,13 @@ from query.engine.undefined import Undefined
 from query.metrics.alignment import bare_alignment
 from query.metrics.matrices import RESAMPLED, few_systems
 from query.metrics.shared.estimates import Estimate, RowMetric
+from query.metrics.shared.many_lists import find_by_second, places_of_all, rank_all, stack_lists
+from query.metrics.shared.many_pairs import NullsTogether
+from query.metrics.shared.result import Pair
 from query.statistics.interval import margin, subset_k, subsets
 
-DECIMALS = 12  # of the largest distance, to which two distances are equal
 
-
-class _InformationImbalance(RowMetric):
+class _InformationImbalance(RowMetric, NullsTogether):
     """See the module."""
 
     name: ClassVar[str] = "information_imbalance"
@@ -83,9 +85,8 @@ class _InformationImbalance(RowMetric):
         self, comparison: Comparison, a: int, b: int, estimator: str | None, permutations: Tensor
     ) -> Tensor:
         rows, orders = few_systems(comparison, permutations)
-        m, k = len(rows), min(comparison.k_of(self), len(rows) - 2)
         ranks = comparison.keep_if_room(
-            (self.name, "ranks among few", b), lambda: _rank_all(comparison.vectors(b), rows)
+            (self.name, "ranks among few", b), lambda: rank_all(comparison.vectors(b), rows)
         )
         nearest: Neighborhoods = comparison.keep(
             (self.name, "nearest among few", a), lambda: self._among(comparison, a, rows)
@@ -94,7 +95,32 @@ class _InformationImbalance(RowMetric):
         def add(order: Orders, place: Orders, out: NDArray[np.float64]) -> None:
             out[0] = kernels.sum_places(nearest, ranks, order)
 
-        shuffled = 2 / m * torch.from_numpy(over_pairings(orders, 1, add)[:, 0]) / (m * k)
+        return self._shuffled(comparison, over_pairings(orders, 1, add)[:, 0], len(rows))
+
+    def nulls(
+        self,
+        comparison: Comparison,
+        pairs: Sequence[Pair],
+        estimator: str | None,
+        permutations: Tensor,
+    ) -> dict[Pair, Callable[[], Tensor]]:
+        rows, orders = few_systems(comparison, permutations)
+        if len(rows) < comparison.n:  # some models may have no lists among the few
+            return {}
+
+        def sums(firsts: Sequence[int], b: int) -> NDArray[np.float64]:
+            near = (comparison.neighbors(a, "euclidean", comparison.k_of(self)) for a in firsts)
+            return places_of_all(stack_lists(near), rank_all(comparison.vectors(b), rows), orders)
+
+        def null(find: Callable[[], NDArray[np.float64]]) -> Tensor:
+            return self._shuffled(comparison, find(), len(rows))
+
+        return {pair: partial(null, find) for pair, find in find_by_second(pairs, sums).items()}
+
+    def _shuffled(self, comparison: Comparison, sums: NDArray[np.float64], m: int) -> Tensor:
+        """Return the values of shuffled pairings from sums of places among m systems, (B,)."""
+        k = min(comparison.k_of(self), m - 2)
+        shuffled = 2 / m * torch.from_numpy(np.ascontiguousarray(sums)) / (m * k)
         drawn_in: float = (m / comparison.n) ** 0.5
         return shuffled if m == comparison.n else shuffled * drawn_in + (1 - drawn_in)
 
@@ -219,19 +245,6 @@ def information_imbalance(
         ValueError: A parameter makes no sense.
     """
     return bare_alignment(METRIC, a, b, k=k, estimator=None, normalization=normalize)
-
-
-def _rank_all(x: Tensor, rows: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Return the place of each of some systems among the neighbors of every other, (m, m)."""
-    few = x[torch.from_numpy(rows)]
-    distances = torch.cdist(few, few, compute_mode="donot_use_mm_for_euclid_dist")
-    distances = torch.round(distances / distances.amax(), decimals=DECIMALS).fill_diagonal_(-1.0)
-    ordered = distances.sort(dim=1).values
-    below = torch.searchsorted(ordered, distances)
-    within = torch.searchsorted(ordered, distances, right=True)
-    # Ties share the mean of their places. The system itself is the first, and not counted.
-    places: NDArray[np.float64] = ((below + within - 1).double() / 2).numpy()
-    return places
 
 
 def _places_of(

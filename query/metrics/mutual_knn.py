@@ -22,7 +22,10 @@ From some rows: the three sums over i are estimated from the drawn systems.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
+from itertools import chain
 from typing import ClassVar
 
 import numpy as np
@@ -37,6 +40,11 @@ from query.engine.pairings import AnyOrders, Orders, identity_pairing, over_pair
 from query.engine.rows.drawn import DrawnRows
 from query.metrics.alignment import bare_alignment
 from query.metrics.shared.estimates import Estimate, RowMean, RowMetric, normalized
+from query.metrics.shared.many_lists import shared_of_groups, stack_lists
+from query.metrics.shared.many_pairs import NullsTogether, find_in_groups
+from query.metrics.shared.result import Pair
+
+_BITS = 128  # times k systems, up to which bits of all are counted quicker than neighbors are found
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +60,7 @@ class _State:
     squares: float
 
 
-class _MutualKnn(RowMetric):
+class _MutualKnn(RowMetric, NullsTogether):
     """See the module."""
 
     name: ClassVar[str] = "mutual_knn"
@@ -76,6 +84,29 @@ class _MutualKnn(RowMetric):
         self, comparison: Comparison, a: int, b: int, estimator: str | None, permutations: Tensor
     ) -> Tensor:
         return self._overlap(comparison, a, b, permutations)
+
+    def nulls(
+        self,
+        comparison: Comparison,
+        pairs: Sequence[Pair],
+        estimator: str | None,
+        permutations: Tensor,
+    ) -> dict[Pair, Callable[[], Tensor]]:
+        if len(pairs) < 2 or comparison.n > _BITS * comparison.k_of(self):
+            return {}
+        models = dict.fromkeys(chain.from_iterable(pairs))
+        states: dict[int, _State] = {i: comparison.state(self, i) for i in models}
+        near = {i: state.neighbors for i, state in states.items()}
+
+        def null(a: int, b: int, find: Callable[[], NDArray[np.float64]]) -> Tensor:
+            return torch.from_numpy(find()) / _scale(states[a], states[b])
+
+        def shared_by(*sides: Sequence[int]) -> NDArray[np.float64]:
+            a, b = (stack_lists(near[i] for i in side) for side in sides)
+            return shared_of_groups(a, b, permutations.numpy())
+
+        shared = find_in_groups(pairs, near, shared_by)
+        return {(a, b): partial(null, a, b, find) for (a, b), find in shared.items()}
 
     def prepare_rows(self, drawn: DrawnRows, i: int, estimator: str | None) -> RowMean:
         neighbors = drawn.neighbors(i, "inner", drawn.comparison.k_of(self))
@@ -108,9 +139,7 @@ class _MutualKnn(RowMetric):
 
     def _overlap(self, comparison: Comparison, a: int, b: int, orders: Tensor | Orders) -> Tensor:
         left, right = (comparison.state(self, i) for i in (a, b))
-        return _shared(left.neighbors, right.neighbors, orders) / math.sqrt(
-            left.squares * right.squares
-        )
+        return _shared(left.neighbors, right.neighbors, orders) / _scale(left, right)
 
 
 METRIC = _MutualKnn()
@@ -134,6 +163,10 @@ def mutual_knn(
         ValueError: A parameter makes no sense.
     """
     return bare_alignment(METRIC, a, b, k=k, estimator=None, normalization=normalize)
+
+
+def _scale(left: _State, right: _State) -> float:
+    return math.sqrt(left.squares * right.squares)
 
 
 def _shared(a: Neighborhoods, b: Neighborhoods, orders: Tensor | Orders) -> Tensor:

@@ -1,4 +1,4 @@
-"""Nulls of all pairs of two groups of models at once, and the terms of CKNNA for many pairings."""
+"""Nulls of many pairs of models at once, from what their neighbor lists share."""
 
 from __future__ import annotations
 
@@ -13,7 +13,11 @@ from torch import Tensor
 
 from query.engine import threads
 from query.engine.comparison import Comparison
-from query.engine.kernels.many_neighbors import add_shared, find_shared, sum_shared
+from query.engine.kernels.many_neighbors import (
+    add_shared,
+    find_shared,
+    sum_shared,
+)
 from query.engine.neighbors.lists import Neighborhoods
 from query.engine.pairings import AnyOrders
 from query.metrics.shared.result import Pair
@@ -207,35 +211,29 @@ def _find_terms(
         add_shared(a, b, order, hits, found, sums, terms[p])
 
 
-def find_terms(
+def find_in_groups(
     pairs: Sequence[Pair],
-    lists: Mapping[int, tuple[Neighborhoods, NDArray[np.uint8]]],
-    orders: AnyOrders,
+    near: Mapping[int, Neighborhoods],
+    compute: Callable[[Sequence[int], Sequence[int]], NDArray[np.float64]],
 ) -> dict[Pair, Callable[[], NDArray[np.float64]]]:
-    """Return what finds the terms of `kernels.unbiased_terms` for those pairs that groups have.
+    """Return what finds something of many pairings for those pairs that groups have.
 
     Args:
         pairs: The pairs by the numbers of the models.
-        lists: Of each model the neighborhoods, and what `kernels.reciprocated` found for them.
-        orders: The pairings, (B, n).
+        near: The neighborhoods of their models.
+        compute: Finds it of all pairs of two groups, (B, first models, second models, …).
 
     Returns:
-        Functions that return (B, 3); the first of a group finds those of all its pairs.
+        Functions that return (B, …); the first of a group finds those of all its pairs.
     """
     found: dict[Pair, Callable[[], NDArray[np.float64]]] = {}
-    near = {i: neighborhoods for i, (neighborhoods, _) in lists.items()}
-
-    def terms_of(firsts: list[int], seconds: list[int]) -> NDArray[np.float64]:
-        a, b = (stack([lists[i] for i in side]) for side in (firsts, seconds))
-        return unbiased_terms_of_groups(a, b, orders)
-
     for firsts, seconds in groups(pairs, near):
-        terms = cache(partial(terms_of, firsts, seconds))
+        whole = cache(partial(compute, firsts, seconds))
         for x, a in enumerate(firsts):
             for y, b in enumerate(seconds):
-                found[a, b] = partial(_terms_of_pair, terms, x, y)
+                found[a, b] = partial(_of_pair, whole, x, y)
     return found
 
 
-def _terms_of_pair(terms: Callable[[], NDArray[np.float64]], x: int, y: int) -> NDArray[np.float64]:
-    return np.ascontiguousarray(terms()[:, x, y])
+def _of_pair(whole: Callable[[], NDArray[np.float64]], x: int, y: int) -> NDArray[np.float64]:
+    return np.ascontiguousarray(whole()[:, x, y])

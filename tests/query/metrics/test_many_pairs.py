@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from query.metrics import Comparison, align_all
+from query.metrics import Comparison, align_all, find_metric
 
 N = 150
 PAIRS = [(i, j) for i in range(7) for j in range(7) if i != j]
@@ -59,4 +59,19 @@ def test_matrices_together_are_one_by_one(metric: str) -> None:
     some = PAIRS[:3]  # fewer than are found together
     together = nulls(PAIRS, metric)
     assert [row for row in together if row[0] in some] == nulls(some, metric)
+    assert all(row[2] is not None for row in together)
+
+
+@pytest.mark.parametrize("metric", ["mutual_knn", "information_imbalance"])
+def test_lists_together_are_one_by_one(monkeypatch: pytest.MonkeyPatch, metric: str) -> None:
+    together = nulls(PAIRS, metric)
+    kind = type(find_metric(metric))
+    asked = []
+
+    def none_together(*arguments: Any) -> dict[Any, Any]:
+        asked.append(arguments)
+        return {}
+
+    monkeypatch.setattr(kind, "nulls", none_together)
+    assert nulls(PAIRS, metric) == together and len(asked) == 1
     assert all(row[2] is not None for row in together)
