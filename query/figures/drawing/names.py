@@ -15,7 +15,10 @@ _LETTER = 5.8  # px, as wide as a letter may be on average
 _SMALL = 0.72  # of its size, to which a telephone shrinks a panel, but not its names
 _MARK = 6  # px around a point that stay free
 # Where a name may stand: its alignment, and pixels right and down from the point.
-_PLACES = (("left", 8, 0), ("right", -8, 0), ("center", 0, -12), ("center", 0, 13))
+_PLACES = (
+    *(("left", 8, 0), ("right", -8, 0), ("center", 0, -12), ("center", 0, 13)),
+    *(("right", 6, 14), ("left", -6, 14), ("right", 6, -13), ("left", -6, -13)),
+)
 Box = tuple[float, float, float, float]  # left, top, right, bottom
 
 

@@ -27,7 +27,7 @@ from query.metrics import find_metric
 from query.statements import ask
 
 _SIDE = 320  # px of a panel
-_EDGE = 34  # px at the top and at the bottom of a panel, where two lines of words stand
+_EDGE = 30  # px at the top and at the bottom of a panel, where two lines of words stand
 _ROOM = 0.08  # of the span of the values, beyond them
 _TITLES = {
     "model_a": "model",
