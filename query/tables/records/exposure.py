@@ -176,8 +176,8 @@ def _explain_nothing(sets: Sequence[str], dataset: KnownDataset) -> _Finding:
 
 
 TABLE_FUNCTION = TableFunction(
-    "Which models were trained on a dataset, on something that may overlap it, or on nothing known "
-    "to; unknown where nobody says",
+    "Which models were trained on a dataset, on something that may overlap it, on sets that nobody "
+    "compared with it, or on other matter; unknown where nobody says",
     Row,
     (ONE_DATASET, MODELS),
     exposure,
