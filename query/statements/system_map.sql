@@ -1,7 +1,7 @@
 -- system_map DATASET [model=…] [maps=1] [method=pca] [label=…] [source=…] [k=…] [max_systems=…]
 -- The systems as models see them, with what the systems are, and a label: as the models named see
--- them (one, or several: a,b), or as many as are to be had, at first one per family, those before
--- that see the dataset most as the others do.
+-- them (one, or several: a,b), or as many as are to be had, at first one per family, those first
+-- that are most like the others.
 WITH named AS (
     SELECT str_split(getvariable('model'), ',') AS names
 ), candidates AS (

@@ -75,7 +75,7 @@ def energy_errors(
         dataset: The name of a dataset.
         property: Which labels; None is the only property that is an energy.
         source: The source of the labels; it may be a model. None is the only source that is not
-            a model, or the model with the most energies if only models have any.
+            a model, or the model in the middle if only models have any.
 
     Returns:
         The chart; `answer` has one row per model, and per system of the best models.
