@@ -24,6 +24,7 @@ _WORDS = {
     "models": "which models",
     "n_models": "models",
     "n_twins": "untrained twins",
+    "twins": "which twins",
     "for_example": "for example",
     "ok": "systems done",
     "sent": "systems sent",

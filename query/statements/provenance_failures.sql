@@ -10,6 +10,7 @@ SELECT f.dataset, status,
        count(DISTINCT f.model_id) FILTER (m.untrained_of IS NULL) AS n_models,
        count(DISTINCT f.model_id) FILTER (m.untrained_of IS NOT NULL) AS n_twins,
        list(DISTINCT f.model_id ORDER BY f.model_id) FILTER (m.untrained_of IS NULL) AS models,
+       list(DISTINCT f.model_id ORDER BY f.model_id) FILTER (m.untrained_of IS NOT NULL) AS twins,
        min(system_id) AS for_example
 FROM failures f LEFT JOIN models m USING (model_id)
 WHERE f.dataset IN (FROM (SELECT unnest(string_split(getvariable('datasets'), ','))))

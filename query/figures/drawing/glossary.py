@@ -40,8 +40,8 @@ _OTHERS = {
         "this, not the value itself, where the number of systems differs"
     ),
     "p": (
-        "the share of random pairings that agree as well; of 100, 0.010 means that none of them "
-        "does"
+        "the share of random pairings that agree as well, with the true one counted among them: "
+        "0.010, 1 in 101, if none of 100 does"
     ),
     "95 % interval": "how the value scatters over other samples of as many systems",
 }
