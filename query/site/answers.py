@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, insort
 from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,18 +48,23 @@ class Answers:
             if row["model_a"] != row["model_b"] and row["value"] is not None:
                 insort(self._values[self._class(row)], -row["value"])
 
-    def on_each_dataset(self, rows: list[Row]) -> list[Answer]:
+    def on_each_dataset(
+        self, rows: list[Row], of_twins: Mapping[tuple[str, str], list[Row]] | None = None
+    ) -> list[Answer]:
         """Return what is said of a pair, a sentence per dataset.
 
         Args:
             rows: All its alignments.
+            of_twins: By dataset and metric, those of untrained twins in place of its models.
         """
         by_dataset: dict[str, dict[str, Row]] = defaultdict(dict)
         for row in rows:
             by_dataset[row["dataset"]][row["metric"]] = row
-        return [self._answer(name, found) for name, found in by_dataset.items()]
+        return [self._answer(name, found, of_twins or {}) for name, found in by_dataset.items()]
 
-    def _answer(self, dataset: str, found: dict[str, Row]) -> Answer:
+    def _answer(
+        self, dataset: str, found: dict[str, Row], of_twins: Mapping[tuple[str, str], list[Row]]
+    ) -> Answer:
         first, *others = (found[metric] for metric in METRICS if metric in found)
         if first["value"] is None:
             name = metric_label(first["metric"])
@@ -68,7 +74,10 @@ class Answers:
             f"{_value(first)}{interval(first['low'], first['high'])}{_chance(first)}{_p(first)}, "
         )
         details += f"over {first['n']:,} systems{self._place(first)}{_warning(first)}"
-        return Answer(dataset, _verdict(first), "; ".join([details, *self._more(others)]))
+        but, beside = _beside_twins(first, of_twins.get((dataset, first["metric"]), []))
+        return Answer(
+            dataset, _verdict(first) + but, "; ".join([details, *beside, *self._more(others)])
+        )
 
     def _more(self, rows: list[Row]) -> list[str]:
         return [
@@ -102,6 +111,18 @@ def _verdict(row: Row) -> str:
     if row["p_value"] > _LEVEL:
         return "are no more alike than by chance"
     return "see the same" if fixed(row["value"]) == "1.000" else "are more alike than by chance"
+
+
+def _beside_twins(row: Row, of_twins: list[Row]) -> tuple[str, list[str]]:
+    """Return ", but …" if untrained networks in their place are as alike, and how much they are."""
+    known = [twin for twin in of_twins if twin["value"] is not None]
+    if not known:
+        return "", []
+    most = max(known, key=lambda twin: float(twin["value"]))
+    is_as_high = most["value"] >= row["value"]
+    but = ", but no more than with untrained networks in their place" if is_as_high else ""
+    names = f"{most['model_a']} and {most['model_b']}"
+    return but, [f"with untrained twins it is at most {fixed(most['value'])} ({names})"]
 
 
 def _value(row: Row) -> str:

@@ -21,7 +21,7 @@ FIGURES = {
     "alignment_matrix": "How alike are the models?",
     "model_tree": "Which models belong together?",
     "kinship": "What explains how alike they are?",
-    "dimensions": "How many dimensions do their vectors have?",
+    "dimensions": "In how many directions do their vectors vary?",
     "probe": "What can be read from their vectors?",
     "system_map": "What do models see?",
 }

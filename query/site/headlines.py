@@ -13,7 +13,7 @@ from zoo.terminal import plural
 
 Row = dict[str, Any]
 _NAMED = 3  # pairs that a sentence names
-_MOST = "are most alike among trained models of different families"
+_MOST = "are, by {}, most alike among trained models of different families"
 _ALONE = "are the only two trained models of different families that can be compared here"
 
 
@@ -60,9 +60,31 @@ def find_headline(results: Results, dataset: str) -> Headline | None:
     near = [row for row in others if best["low"] is not None and row["value"] >= best["low"]]
     of_twins = [row for row in across if _kinds_of(row, kinds) == {"model", "twin"}]
     twin = next((row for row in of_twins if {*pair} & {row["model_a"], row["model_b"]}), None)
-    lead = _ALONE if not others else _MOST + _but(near, best, twin)
-    sentences = [_numbers(best), _also(near), _against(twin, pair), _warning(best)]
+    most = _MOST.format(metric_label(METRICS[0]))
+    lead = _ALONE if not others else most + _but(near, best, twin)
+    other_metric = _by_other_metric(results, dataset, pair) if others else ""
+    sentences = [_numbers(best), _also(near), _against(twin, pair), other_metric, _warning(best)]
     return Headline(pair, lead, [sentence for sentence in sentences if sentence])
+
+
+def _by_other_metric(results: Results, dataset: str, pair: tuple[str, str]) -> str:
+    """Return who is most alike by the second of METRICS."""
+    across = [
+        row
+        for (on, metric, (a, b)), row in results.alignments.items()
+        if (on, metric) == (dataset, METRICS[1]) and row["value"] is not None
+        if results.models[a]["kind"] == results.models[b]["kind"] == "model"
+        if results.models[a]["family"] != results.models[b]["family"]
+    ]
+    if not across:
+        return ""
+    best = max(across, key=lambda row: float(row["value"]))
+    label, names = metric_label(METRICS[1]), (best["model_a"], best["model_b"])
+    if names == pair:
+        return f"They are so by {label}, too ({fixed(best['value'])})"
+    own = results.alignments[dataset, METRICS[1], pair]["value"]
+    these = "" if own is None else f"; these two have {fixed(own)}"
+    return f"By {label}, {' and '.join(names)} are ({fixed(best['value'])}{these})"
 
 
 def _kinds_of(row: Row, kinds: dict[str, str]) -> set[str]:
@@ -87,8 +109,8 @@ def _numbers(row: Row) -> str:
     chance = ""
     if row["calibrated"] is not None:
         chance = (
-            f"; systems paired at random give {fixed(row['null_mean'])}, "
-            f"so that it is {on_scale(row['calibrated'])}"
+            f"; systems paired at random give {fixed(row['null_mean'])} on average, and "
+            f"above them it is {on_scale(row['calibrated'])}"
         )
     metric = metric_label(row["metric"])
     return f"{metric} is {_with_interval(row)}, over {row['n']:,} systems{chance}"

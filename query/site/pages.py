@@ -92,13 +92,18 @@ def render_pages(
         yield page(addresses.family_page(family), "family.html", models=models, **about)
     for model_id, model in results.models.items():
         yield page(addresses.model_page(model_id), "model.html", **_about_model(results, model))
-    for (a, b), shown in results.pages.items():
-        rows = shown[a, b]
-        pair = {"a": results.models[a], "b": results.models[b], "rows": rows}
-        pair |= {"of_twins": _rows_of_twins((a, b), shown)}
-        yield page(
-            addresses.pair_page(a, b), "pair.html", **pair, said=answers.on_each_dataset(rows)
-        )
+    for pair, shown in results.pages.items():
+        content = _about_pair(results, answers, pair, shown)
+        yield page(addresses.pair_page(*pair), "pair.html", **content)
+
+
+def _about_pair(
+    results: Results, answers: Answers, pair: Pair, shown: Mapping[Pair, list[Row]]
+) -> Row:
+    a, b = (results.models[name] for name in pair)
+    rows, of_twins = shown[pair], _rows_of_twins(pair, shown)
+    said = answers.on_each_dataset(rows, of_twins)
+    return {"a": a, "b": b, "rows": rows, "of_twins": of_twins, "said": said}
 
 
 def _overview(results: Results, figures: dict[str, list[Row]]) -> Row:
@@ -164,7 +169,7 @@ def _about_model(results: Results, model: Row) -> Row:
         "exposure": results.rows("exposure", model_id=model_id),
         "dimensions": results.rows("dimensions", model_id=model_id),
         "runs": results.rows("runs", model_id=model_id),
-        "failures": [row for row in results.rows("failures") if model_id in (row["models"] or ())],
+        "failures": [row for row in results.rows("failures") if model_id in _names(row)],
     }
 
 
@@ -199,6 +204,11 @@ def _join_copies(results: Results, rows: Sequence[Row]) -> list[Row]:
     return list(found.values())
 
 
+def _names(failure: Row) -> list[str]:
+    """Return the models and untrained twins that a failure is of."""
+    return [*(failure["models"] or ()), *(failure["twins"] or ())]
+
+
 def _weights_license(model: Row) -> str:
     """Return the license of a model's weights: none of what has no weights."""
     return "none: no weights" if model["parameters"] == 0 else str(model["license_weights"])
@@ -228,6 +238,7 @@ def _environment(results: Results, title: str) -> Environment:
         "results": results,
         "kinds": KINDS,
         "weights_license": _weights_license,
+        "names_of": _names,
         "generator": GENERATOR,
         "structure_html": structure_html(),
         "version": version("matterzoo"),

@@ -61,12 +61,15 @@ def interval(low: float | None, high: float | None) -> str:
 
 
 def on_scale(calibrated: float) -> str:
-    """Return a calibrated value with its scale: it is no difference to the value of chance.
+    """Return a calibrated value with its scale, of which 0 is not the mean of chance.
 
     Args:
         calibrated: The value.
     """
-    return f"{fixed(calibrated)} on a scale from chance (0) to full agreement (1)"
+    return (
+        f"{fixed(calibrated)} on a scale from 0, which 95 % of random pairings stay below, to 1, "
+        "full agreement"
+    )
 
 
 def ordinal(number: int) -> str:

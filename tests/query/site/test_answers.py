@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import pytest
 
 import query
 from query.site.answers import Answer, Answers
@@ -80,3 +81,16 @@ def test_places_and_kinds_in_words() -> None:
     assert [fixed(value) for value in (0.12345, -0.0001, None)] == ["0.123", "0.000", ""]
     assert [p_text(value) for value in (0.04, 1 / 101, None)] == ["0.040", "≤ 0.010", ""]
     assert [p_equals(value) for value in (0.04, 1 / 101)] == ["p = 0.040", "p ≤ 0.010"]
+
+
+@pytest.mark.parametrize("high", [True, False])
+def test_untrained_networks_in_their_place_are_told(results: Results, high: bool) -> None:
+    pair = ("alpha-0", "beta-1")
+    rows = [row for row in results.pairs[pair] if row["metric"] == "cknna"]
+    twin = results.alignments["crystals", "cknna", ("alpha-0@untrained", "beta-1")]
+    twin = twin | {"value": rows[0]["value"] + (0.1 if high else -0.1)}
+    (said,) = Answers(results).on_each_dataset(rows[:1], {("crystals", "cknna"): [twin]})
+    but = ", but no more than with untrained networks in their place"
+    assert said.verdict.endswith(but) == high
+    most = f"with untrained twins it is at most {fixed(twin['value'])} (alpha-0@untrained and"
+    assert most in said.details

@@ -38,8 +38,8 @@ def test_the_most_alike_are_of_two_families(results: Results) -> None:
     assert found.sentences[0] == (
         f"CKNNA is {fixed(row['value'])} (95 % interval {fixed(row['low'])} to "
         f"{fixed(row['high'])}), over 60 systems; systems paired at random give "
-        f"{fixed(row['null_mean'])}, so that it is {fixed(row['calibrated'])} "
-        "on a scale from chance (0) to full agreement (1)"
+        f"{fixed(row['null_mean'])} on average, and above them it is {fixed(row['calibrated'])} "
+        "on a scale from 0, which 95 % of random pairings stay below, to 1, full agreement"
     )
     assert not any("p = " in sentence or "p ≤ " in sentence for sentence in found.sentences)
     assert find_headline(results, "elsewhere") is None
@@ -80,3 +80,16 @@ def test_the_only_two_models_are_not_called_the_most_alike(results: Results) -> 
     assert found.lead == (
         "are the only two trained models of different families that can be compared here"
     )
+
+
+def test_the_other_metric_may_name_others(results: Results) -> None:
+    by_cka = {pair: float(results.alignments["crystals", "cka", pair]["value"]) for pair in PAIRS}
+    best, found = max(PAIRS, key=lambda pair: by_cka[pair]), headline(results)
+    assert "are, by CKNNA, most alike" in found.lead
+    (said,) = (sentence for sentence in found.sentences if "CKA" in sentence)
+    if best == found.pair:
+        assert said == f"They are so by CKA, too ({fixed(by_cka[best])})"
+    else:
+        own = fixed(by_cka[found.pair])
+        names = " and ".join(best)
+        assert said == f"By CKA, {names} are ({fixed(by_cka[best])}; these two have {own})"
