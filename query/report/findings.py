@@ -33,8 +33,8 @@ _SEEN = "models and descriptors"  # what a figure compares if none are named
 _CONTROLS = "control_alignment"  # the section of checks
 # See `p_least`.
 _DOUBT = (
-    "Even where all is well, 1 dataset in 20 has such a check by chance, and "
-    "`matterzoo query control_alignment {} permutations=9999` computes its p more precisely. "
+    "Even where all is well, 1 dataset in 20 has such a check by chance; “matterzoo query "
+    "control_alignment {} permutations=9999” computes its p more precisely. "
 )
 _MODELS = {"all": "over all models", "cross-family": "without its own family"}
 

@@ -222,8 +222,8 @@ def test_controls_hold_or_are_a_warning() -> None:
     assert warning.text == (
         "On molecules, 1 of 2 checks of controls fails: shuffled (CKA) gives 0.0735, expected "
         "chance, 0.0756 to 0.0916 (p = 0.0080, the limit is 0.0083). Even where all is well, 1 "
-        "dataset in 20 has such a check by chance, and `matterzoo query control_alignment "
-        "molecules permutations=9999` computes its p more precisely. Find out why before you "
+        "dataset in 20 has such a check by chance; “matterzoo query control_alignment "
+        "molecules permutations=9999” computes its p more precisely. Find out why before you "
         "trust the figures below."
     )
 
