@@ -19,6 +19,7 @@ from query.metrics import find_metric
 from query.report.label_findings import (
     energy_findings,
     exposure_findings,
+    largest_change,
     novelty_error_findings,
     probe_findings,
 )
@@ -242,9 +243,10 @@ def _kinship(rows: Rows) -> Iterator[str]:
 
 
 def _in_common(warning: str) -> str:
-    """Return which model all pairs have in common, if a relation's warning says so."""
+    """Return what a relation's warning says of models that all pairs share, or that are one."""
     found = re.search(r"all [\d,]+ pairs are( of .+? with another model)", warning)
-    return f", all{found[1]}" if found else ""
+    same = re.search(r"one network counts as two: [^;]+", warning)
+    return (f", all{found[1]}" if found else "") + (f", where {same[0]}" if same else "")
 
 
 # Of two models, as the end of "0.6 for …".
@@ -270,7 +272,8 @@ def _training_effect(rows: Rows) -> Iterator[str]:
             twins = "these twins" if spread == [None] * len(found) else "any of these twins"
             every = f"{plural(len(found), f'{kind} pair')} with untrained twins"
             middle = format_fixed(median(row["gained"] for row in found), 2, sign=True)
-            yield f"Of {every}, {more} than {twins}; the median gain is {middle}."
+            most = largest_change(found)
+            yield f"Of {every}, {more} than {twins}; the median gain is {middle}.{most}"
 
 
 # By the name of the figure; of the others there is nothing to say in a sentence.

@@ -7,6 +7,7 @@ from typing import Any
 
 from query.figures.drawing.labels import (
     format_counts,
+    format_fixed,
     format_number,
     format_range,
     property_label,
@@ -130,6 +131,21 @@ def _correlations(rows: Sequence[Row]) -> str:
         for row in rows[:_NAMED]
     ]
     return ", ".join(named) + (f" and {len(rows) - _NAMED} more" if len(rows) > _NAMED else "")
+
+
+def largest_change(rows: Sequence[Row]) -> str:
+    """Return a sentence on the pair that training changed most, if there are several.
+
+    Args:
+        rows: Pairs of models with `gained`.
+    """
+    if len(rows) == 1:
+        return ""
+    row = max(rows, key=lambda row: abs(float(row["gained"])))
+    value, twins = (format_number(row[name]) for name in ("value", "twins_value"))
+    gain = format_fixed(row["gained"], 2, sign=True)
+    pair = f"{row['model_a']} and {row['model_b']} have {value}"
+    return f" The largest change is {gain}: {pair}, their untrained twins {twins}."
 
 
 def exposure_findings(rows: Sequence[Row]) -> Iterator[str]:

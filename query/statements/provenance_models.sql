@@ -16,7 +16,8 @@ WITH seen AS (
 )
 SELECT model_id, kind, family, input, systems, dimension, parameters, training_sets, exposure,
        architecture,
-       card->>'$.provenance.level_of_theory' AS level_of_theory, license_code, license_weights,
+       if(untrained_of IS NULL, card->>'$.provenance.level_of_theory', NULL) AS level_of_theory,
+       license_code, license_weights,
        card_hash, card->>'$.provenance.doi' AS doi
 FROM seen JOIN models USING (model_id) LEFT JOIN exposed USING (model_id)
 ORDER BY list_position(['model', 'descriptor', 'twin', 'control'], kind), family, model_id;

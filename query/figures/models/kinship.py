@@ -157,9 +157,10 @@ def _draw(rows: Sequence[Row], relations: Sequence[str], title: str, kinds: Kind
 def _notes(rows: Sequence[Row]) -> list[str]:
     """Return what diamonds are, what limits the test, and how many models were left out."""
     means = {row["relation"]: row for row in rows if row["mean"] is not None}
-    lacking = any(_ends(row)[0] is None for row in means.values())
-    some = ", where there are models and pairs enough for one" if lacking else ""
-    words = [f"Diamonds: the mean of each relation, with its 95 % interval{some}."]
+    lacking = [_ends(row)[0] is None for row in means.values()]
+    some = ", where there are models and pairs enough for one" if any(lacking) else ""
+    interval = "" if all(lacking) else f", with its 95 % interval{some}"
+    words = [f"Diamonds: the mean of each relation{interval}."]
     for relation, row in means.items():
         label = _LABELS[relation].capitalize()
         parts = (row["warning"] or "").split("; ")
@@ -175,7 +176,8 @@ def _notes(rows: Sequence[Row]) -> list[str]:
     left_out = next((row["n_models"] for row in rows if row["relation"] not in _LABELS), 0)
     if left_out:
         words.append(
-            f"Left out: {left_out} models that are untrained, or of no known training data."
+            f"Left out: {left_out} that were not trained (descriptors, twins, controls), or on "
+            "nothing known."
         )
     return words
 

@@ -262,24 +262,28 @@ def test_two_datasets_are_named() -> None:
 
 def test_unknown_values_are_in_no_sentence() -> None:
     empty = {"family_a": "x", "family_b": "y", "gained": None, "gained_low": None}
+    empty |= {"model_a": "a", "model_b": "b", "value": 0.3, "twins_value": 0.5}
     assert sentences(drawn("training_effect", [empty])) == {}
     assert sentences(
         drawn("training_effect", [empty, {**empty, "gained": 0.1}, {**empty, "gained": -0.2}])
     ) == {
         "crystals": [
             "Of 2 cross-family pairs with untrained twins, 1 is more alike than these twins; the "
-            "median gain is −0.05."
+            "median gain is −0.05. The largest change is −0.20: a and b have 0.300, their "
+            "untrained twins 0.500."
         ]
     }
 
 
 def test_a_pair_gained_only_if_it_is_above_all_of_several_twins() -> None:
     pair = {"family_a": "x", "family_b": "y", "gained": 0.1, "gained_low": -0.1}
+    pair |= {"model_a": "a", "model_b": "b", "value": 0.3, "twins_value": 0.2}
     rows = [pair, {**pair, "gained_low": 0.05}, {**pair, "gained_low": None}]
     assert sentences(drawn("training_effect", rows)) == {
         "crystals": [
             "Of 3 cross-family pairs with untrained twins, 2 are more alike than any of these "
-            "twins; the median gain is +0.10."
+            "twins; the median gain is +0.10. The largest change is +0.10: a and b have 0.300, "
+            "their untrained twins 0.200."
         ]
     }
 
@@ -309,6 +313,9 @@ def test_means_of_relations_say_of_how_many_systems() -> None:
     confounded = {**rows[1], "warning": "all 2 pairs are of a with another model; no interval: …"}
     (sentence,) = sentences(drawn("kinship", [confounded]))["crystals"]
     assert "0.420 for neither in common (2 pairs, all of a with another model). Pairs" in sentence
+    twice = {**rows[1], "warning": "one network counts as two: a and b; no interval: …"}
+    (sentence,) = sentences(drawn("kinship", [twice]))["crystals"]
+    assert "in common (2 pairs, where one network counts as two: a and b). Pairs" in sentence
 
 
 def test_who_errs_on_what_is_novel() -> None:
