@@ -154,9 +154,11 @@ SECTIONS = (
         "What explains alignment: family, training data, or neither?",
         "Each point is a pair of models. Same-family pairs share architecture and code. Other "
         "pairs may share training data, under the same or another name, or data from the same "
-        "source. The remaining pairs share neither. The p-values come from shuffling the labels "
-        "of models, not of pairs, because pairs that have a model in common are not independent. "
-        "With few models, even a large difference cannot reach a small p-value.",
+        "source. The remaining pairs share neither. All are compared over the systems that all "
+        "trained models have, unless these are less than half of what one has. The p-values come "
+        "from shuffling the labels of models, not of pairs, because pairs that have a model in "
+        "common are not independent. With few models, even a large difference cannot reach a "
+        "small p-value.",
         [Panel("kinship", figures.kinship, per_dataset())],
     ),
     Section(

@@ -1,11 +1,12 @@
--- kinship DATASET [metric=cknna] [k=…] [permutations=9999]
+-- kinship DATASET [metric=cknna] [k=…] [permutations=9999] [missing=pairwise]
 -- What explains how alike trained models are: a common family, common training data, or neither.
 -- One row per pair, with the test of its relation.
 WITH found AS MATERIALIZED (
     FROM kinship(
         dataset := getvariable('dataset'), metric := coalesce(getvariable('metric'), 'cknna'),
         k := getvariable('k')::BIGINT,
-        permutations := coalesce(getvariable('permutations')::BIGINT, 9999)
+        permutations := coalesce(getvariable('permutations')::BIGINT, 9999),
+        missing := coalesce(getvariable('missing'), 'pairwise')
     )
 ), members AS (
     SELECT relation, metric, unnest(pairs, max_depth := 2) FROM found

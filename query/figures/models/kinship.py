@@ -40,6 +40,7 @@ _MEAN = 0.46  # of a strip, by which the mean stands below its middle
 _ALIKE = "no p-value, as any shuffle of the models gives the same pairs"
 _DRAWN = "no interval"  # how a warning begins that the figure shows in its own way
 _LEAST = 5  # pairs that have an interval; random parts of fewer only find their ends again
+_MOST = "SELECT max(n) FROM models_on(?) WHERE kind = 'model'"
 _SHOWN = 3  # names of training sets in a tooltip
 _TITLES = {
     "model_a": "model",
@@ -72,7 +73,8 @@ def kinship(
     """Draw the alignments of all pairs of trained models, one strip per relation.
 
     Below each strip stands the mean with its 95 % interval; above it, the test against the pairs
-    that have neither family nor training data in common.
+    that have neither family nor training data in common. All pairs are compared over the systems
+    that all trained models have, unless these are less than half of what one has.
 
     Args:
         connection: A connection to a store, with our functions.
@@ -87,9 +89,11 @@ def kinship(
     Raises:
         NothingToDraw: If there are not two pairs of trained models with vectors.
     """
-    answer = ask(
-        connection, "kinship", dataset=dataset, metric=metric, k=k, permutations=permutations
-    )
+    how = {"dataset": dataset, "metric": metric, "k": k, "permutations": permutations}
+    # Values depend on n, so that relations are compared over systems that all models have.
+    answer = ask(connection, "kinship", **how, missing="common")
+    if _share_few(connection, dataset, answer.rows):
+        answer = ask(connection, "kinship", **how, missing="pairwise")
     pairs = [row for row in answer.rows if row["value"] is not None]
     if not pairs:
         raise NothingToDraw(
@@ -113,6 +117,13 @@ def kinship(
         notes=_notes(answer.rows),
         models=[row[name] for row in pairs for name in ("model_a", "model_b")],
     )
+
+
+def _share_few(connection: duckdb.DuckDBPyConnection, dataset: str, rows: Sequence[Row]) -> bool:
+    """Return whether all models have less than half of the systems in common that one has."""
+    ((most,),) = connection.execute(_MOST, [dataset]).fetchall()
+    common = max((row["n"] for row in rows if row["value"] is not None), default=0)
+    return 2 * common < (most or 0)
 
 
 def _draw(rows: Sequence[Row], relations: Sequence[str], title: str, kinds: Kinds) -> Any:
