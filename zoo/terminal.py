@@ -242,6 +242,16 @@ def plural(count: int, noun: str) -> str:
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
+def first_of(names: Sequence[str], most: int) -> str:
+    """Return 'a, b' of few names, or 'a, b, …' of more than are to be said.
+
+    Args:
+        names: The names.
+        most: How many are said.
+    """
+    return ", ".join(names[:most]) + (", …" if len(names) > most else "")
+
+
 def duration(seconds: float) -> str:
     """Return a rough duration such as '40 s', '3 min' or '2.5 h'.
 

@@ -12,6 +12,7 @@ import duckdb
 
 from query.engine.suggestions import nearest_name
 from query.reading.files import find_damage, store_with_files
+from zoo.terminal import first_of
 
 # The WHERE clause of a selection. A system_id begins with its dataset; the column `systems.dataset`
 # says the same but would cost a join.
@@ -248,8 +249,8 @@ def unknown_in_store(kind: str, name: str, known: Iterable[str], todo: str) -> s
     near = nearest_name(name, names)
     if near:
         return f"no {kind} '{name}' in this store{near}"
-    listed = ", ".join(names[:_LISTED]) + (", …" if len(names) > _LISTED else "")
-    return f"no {kind} '{name}' in this store, which has: {listed or 'none'}; {todo}"
+    listed = first_of(names, _LISTED) or "none"
+    return f"no {kind} '{name}' in this store, which has: {listed}; {todo}"
 
 
 def held(connection: duckdb.DuckDBPyConnection) -> str:

@@ -13,7 +13,7 @@ from query.figures.drawing.labels import (
     property_label,
 )
 from query.figures.records.energy_errors import describe_outliers
-from zoo.terminal import plural
+from zoo.terminal import first_of, plural
 
 Row = dict[str, Any]
 _NAMED = 6  # models that a sentence names
@@ -88,9 +88,8 @@ def _untrained_ahead(rows: Sequence[Row]) -> str:
     ]
     if not ahead:
         return ""
-    listed = ", ".join(ahead[:_NAMED]) + (", …" if len(ahead) > _NAMED else "")
     verb = "tells" if len(ahead) == 1 else "tell"
-    return f" Without any training, {listed} {verb} more than the trained model."
+    return f" Without any training, {first_of(ahead, _NAMED)} {verb} more than the trained model."
 
 
 def _is_above(row: Row, other: Row) -> bool:
@@ -173,5 +172,5 @@ def _undecided(best: Row, rows: Iterable[Row]) -> str:
     names = [row["model_id"] for row in rows if high and least < row["mae_per_atom"] <= high]
     if not names:
         return ""
-    listed = ", ".join(names[:_NAMED]) + (", …" if len(names) > _NAMED else "")
+    listed = first_of(names, _NAMED)
     return f" Within this interval, too: {listed}; nothing decides between them."

@@ -18,6 +18,7 @@ from query.figures.drawing.looks import RELATION_LOOKS
 from query.figures.drawing.questions import NothingToDraw, Row
 from query.metrics import find_metric
 from query.statements import ask
+from zoo.terminal import first_of
 
 # In a reason of the statement.
 _NO_TWIN = re.compile("the untrained twin of (.+) has no vectors here")
@@ -136,7 +137,7 @@ def _gaps(rows: Sequence[Row]) -> list[str]:
         return []
     lacking = [found[1] for reason in reasons if (found := _NO_TWIN.fullmatch(reason or ""))]
     names = sorted(set(lacking))
-    listed = ", ".join(names[:_NAMED]) + (", …" if len(names) > _NAMED else "")
+    listed = first_of(names, _NAMED)
     why = [f"{len(lacking)} for which no untrained twin was run ({listed})"] if lacking else []
     others = len(reasons) - len(lacking)
     why += [f"{others} for the reason in their tooltip"] if others else []

@@ -13,7 +13,7 @@ from query.reading.selection import Source
 from query.statistics import mantel
 from query.statistics.mantel import Numbers, Values
 from zoo import training_sets
-from zoo.terminal import plural
+from zoo.terminal import first_of, plural
 from zoo.training_sets import sets_by_name, training_relation
 
 RELATIONS = ("same-family", training_sets.SHARED, training_sets.NEITHER, training_sets.UNKNOWN)
@@ -180,8 +180,7 @@ class RelatedModels:
             if a.weights and a.weights == b.weights
         ]
         if same:
-            listed = ", ".join(same[:_NAMED]) + (", …" if len(same) > _NAMED else "")
-            found = _warn(found, f"one network counts as two: {listed}")
+            found = _warn(found, f"one network counts as two: {first_of(same, _NAMED)}")
         return found
 
     def _add_interval(self, found: Summary, kind: int) -> Summary:
