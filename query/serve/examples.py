@@ -85,10 +85,7 @@ def column_meanings(pool: Pool) -> dict[str, dict[str, str]]:
         Busy: No reader was free in time.
         TimedOut: The comments took longer than a statement may.
     """
-    meanings = {
-        name: {column.name: column.about for column in function.columns}
-        for name, function in find_table_functions().items()
-    }
+    meanings = {name: function.meanings for name, function in find_table_functions().items()}
     for table, column, comment in json.loads(pool.ask(_COMMENTS)).get("rows", []):
         meanings.setdefault(table, {})[column] = comment
     return meanings

@@ -107,10 +107,7 @@ def describe_prompt(
 def _columns() -> dict[str, dict[str, str]]:
     """Return what the columns of tables hold, by table and column."""
     functions = find_table_functions()
-    return {
-        table: {column.name: column.about for column in functions[function].columns}
-        for table, function in FUNCTIONS.items()
-    }
+    return {table: functions[function].meanings for table, function in FUNCTIONS.items()}
 
 
 def _about_vectors(tables: Mapping[str, pa.Table]) -> str:

@@ -123,6 +123,11 @@ class TableFunction:
         return columns_of(self.row)
 
     @property
+    def meanings(self) -> dict[str, str]:
+        """What each column holds, by its name."""
+        return {column.name: column.about for column in self.columns}
+
+    @property
     def struct(self) -> str:
         """The SQL type of a row."""
         return _struct_of(self.row)
