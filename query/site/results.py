@@ -119,16 +119,10 @@ class Results:
         what it shows is how much of their alignment needs no training. It has a page of its own if
         the two are one model and its twin, or if the trained ones do not meet wherever it does.
         """
-        found: dict[Pair, dict[Pair, list[Row]]] = {}
-        twins = []
+        found: dict[Pair, dict[Pair, list[Row]]] = defaultdict(dict)
         for pair, rows in self.pairs.items():
-            if self.page_of(*pair) == pair:
-                found[pair] = {pair: rows}
-            else:
-                twins.append(pair)
-        for pair in twins:
-            found[self.page_of(*pair)][pair] = self.pairs[pair]
-        return found
+            found[self.page_of(*pair)][pair] = rows
+        return dict(found)
 
     def page_of(self, model_a: str, model_b: str) -> Pair:
         """Return the pair on whose page two models are.
