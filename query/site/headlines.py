@@ -45,13 +45,7 @@ def find_headline(results: Results, dataset: str) -> Headline | None:
         The headline, None if no two families can be compared.
     """
     kinds = {name: model["kind"] for name, model in results.models.items()}
-    across = [
-        row
-        for (on, metric, (a, b)), row in results.alignments.items()
-        if (on, metric) == (dataset, METRICS[0]) and row["value"] is not None
-        if results.models[a]["family"] != results.models[b]["family"]
-    ]
-    across.sort(key=lambda row: (-row["value"], row["model_a"], row["model_b"]))
+    across = _across_families(results, dataset, METRICS[0])
     trained = [row for row in across if _kinds_of(row, kinds) == {"model"}]
     if not trained:
         return None
@@ -62,23 +56,30 @@ def find_headline(results: Results, dataset: str) -> Headline | None:
     twin = next((row for row in of_twins if {*pair} & {row["model_a"], row["model_b"]}), None)
     most = _MOST.format(metric_label(METRICS[0]))
     lead = _ALONE if not others else most + _but(near, best, twin)
-    other_metric = _by_other_metric(results, dataset, pair) if others else ""
+    other_metric = _by_other_metric(results, dataset, pair, kinds) if others else ""
     sentences = [_numbers(best), _also(near), _against(twin, pair), other_metric, _warning(best)]
     return Headline(pair, lead, [sentence for sentence in sentences if sentence])
 
 
-def _by_other_metric(results: Results, dataset: str, pair: tuple[str, str]) -> str:
-    """Return who is most alike by the second of METRICS."""
-    across = [
+def _across_families(results: Results, dataset: str, metric: str) -> list[Row]:
+    """Return the alignments of models of two families that have a value, the most alike first."""
+    found = [
         row
-        for (on, metric, (a, b)), row in results.alignments.items()
-        if (on, metric) == (dataset, METRICS[1]) and row["value"] is not None
-        if results.models[a]["kind"] == results.models[b]["kind"] == "model"
+        for (on, by, (a, b)), row in results.alignments.items()
+        if (on, by) == (dataset, metric) and row["value"] is not None
         if results.models[a]["family"] != results.models[b]["family"]
     ]
-    if not across:
+    return sorted(found, key=lambda row: (-row["value"], row["model_a"], row["model_b"]))
+
+
+def _by_other_metric(
+    results: Results, dataset: str, pair: tuple[str, str], kinds: dict[str, str]
+) -> str:
+    """Return who is most alike by the second of METRICS."""
+    across = _across_families(results, dataset, METRICS[1])
+    best = next((row for row in across if _kinds_of(row, kinds) == {"model"}), None)
+    if best is None:
         return ""
-    best = max(across, key=lambda row: float(row["value"]))
     label, names = metric_label(METRICS[1]), (best["model_a"], best["model_b"])
     if names == pair:
         return f"They are so by {label}, too ({fixed(best['value'])})"
