@@ -145,6 +145,6 @@ def _teller(row: Row) -> str:
 def _compare(row: Row) -> str:
     """Return 'x > y' of a pair of which x tells more about y."""
     pair = row["model_a"], row["model_b"]
-    if row["a_to_b"] == row["b_to_a"]:
+    if row["teller"] not in pair:
         return name_pair(row)
-    return " > ".join(pair if row["a_to_b"] < row["b_to_a"] else reversed(pair))
+    return " > ".join(pair if row["teller"] == row["model_a"] else reversed(pair))
