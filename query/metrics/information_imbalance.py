@@ -120,7 +120,7 @@ class _InformationImbalance(RowMetric, NullsTogether):
     def _shuffled(self, comparison: Comparison, sums: NDArray[np.float64], m: int) -> Tensor:
         """Return the values of shuffled pairings from sums of places among m systems, (B,)."""
         k = min(comparison.k_of(self), m - 2)
-        shuffled = 2 / m * torch.from_numpy(np.ascontiguousarray(sums)) / (m * k)
+        shuffled = 2 / m * torch.from_numpy(sums) / (m * k)
         drawn_in: float = (m / comparison.n) ** 0.5
         return shuffled if m == comparison.n else shuffled * drawn_in + (1 - drawn_in)
 

@@ -14,7 +14,7 @@ from query.engine import threads
 from query.engine.kernels.many_lists import count_shared, mark_lists, sum_places_of_all
 from query.engine.neighbors.lists import Neighborhoods
 from query.engine.pairings import AnyOrders
-from query.metrics.shared.many_pairs import Stacked, stack
+from query.metrics.shared.many_pairs import Stacked, part_of, stack
 from query.metrics.shared.result import Pair
 
 _DECIMALS = 12  # of the largest distance, to which two distances are equal
@@ -117,9 +117,5 @@ def find_by_second(
     found: dict[Pair, Callable[[], NDArray[np.float64]]] = {}
     for b, some in firsts.items():
         whole = cache(partial(compute, tuple(some), b))
-        found |= {(a, b): partial(_column, whole, x) for x, a in enumerate(some)}
+        found |= {(a, b): partial(part_of, whole, x) for x, a in enumerate(some)}
     return found
-
-
-def _column(whole: Callable[[], NDArray[np.float64]], x: int) -> NDArray[np.float64]:
-    return np.ascontiguousarray(whole()[:, x])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache, partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,11 +13,7 @@ from torch import Tensor
 
 from query.engine import threads
 from query.engine.comparison import Comparison
-from query.engine.kernels.many_neighbors import (
-    add_shared,
-    find_shared,
-    sum_shared,
-)
+from query.engine.kernels.many_neighbors import add_shared, find_shared, sum_shared
 from query.engine.neighbors.lists import Neighborhoods
 from query.engine.pairings import AnyOrders
 from query.metrics.shared.result import Pair
@@ -231,9 +227,16 @@ def find_in_groups(
         whole = cache(partial(compute, firsts, seconds))
         for x, a in enumerate(firsts):
             for y, b in enumerate(seconds):
-                found[a, b] = partial(_of_pair, whole, x, y)
+                found[a, b] = partial(part_of, whole, x, y)
     return found
 
 
-def _of_pair(whole: Callable[[], NDArray[np.float64]], x: int, y: int) -> NDArray[np.float64]:
-    return np.ascontiguousarray(whole()[:, x, y])
+def part_of(whole: Callable[[], NDArray[np.float64]], *place: int) -> NDArray[np.float64]:
+    """Return what was found of one pair, (B, …).
+
+    Args:
+        whole: Finds it of a group, (B, …), with axes for the places of models after the first.
+        place: The places of the pair's models in it.
+    """
+    where: tuple[Any, ...] = (slice(None), *place)
+    return np.ascontiguousarray(whole()[where])
