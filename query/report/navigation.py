@@ -6,8 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 
 from query.figures.drawing.labels import natural_order
-from query.report.views import FAILED, DrawnSection
+from query.report.views import DrawnSection
 
+Title = tuple[str, str]  # the name that links lead to, and the words
 _COLUMNS = ("model_a", "model_b", "row_of", "model")  # that hold names of models
 _BASELINES = "baselines"  # names in these columns that are of no model
 _GROUPS = {
@@ -19,23 +20,31 @@ _GROUPS = {
 }
 
 
-def contents_html(sections: Iterable[DrawnSection], last: tuple[str, str]) -> str:
-    """Return links to the sections, with a mark at those that have no figure.
+def contents_html(
+    sections: Iterable[DrawnSection], last: Title, unanswered: Sequence[DrawnSection], rest: Title
+) -> str:
+    """Return links to the sections, with a mark at those that failed.
 
     Args:
-        sections: The sections.
+        sections: The sections that have figures.
         last: The name and the title of what comes after them.
+        unanswered: The sections that the store cannot answer, at the end of the page.
+        rest: The name and the title that they have together.
     """
-    lines = [_entry(one.section.name, one.section.question, one.lacking) for one in sections]
-    return f'<nav aria-label="Contents"><ol>{"".join(lines)}{_entry(*last, None)}</ol></nav>'
+    failed = " <small>failed</small>"
+    lines = [
+        _entry(one.section.name, one.section.question, "" if one.lacking is None else failed)
+        for one in sections
+    ]
+    lines.append(_entry(*last))
+    if unanswered:
+        inner = "".join(_entry(one.section.name, one.section.question) for one in unanswered)
+        lines.append(_entry(*rest, f'<ul class="empty">{inner}</ul>'))
+    return f'<nav aria-label="Contents"><ol>{"".join(lines)}</ol></nav>'
 
 
-def _entry(name: str, question: str, lacking: str | None) -> str:
-    link = f'<a href="#{name}">{escape(question)}</a>'
-    if lacking is None:
-        return f"<li>{link}</li>"
-    state = "failed" if lacking.startswith(FAILED) else "no data yet"
-    return f'<li class="empty">{link} <small>{state}</small></li>'
+def _entry(name: str, question: str, more: str = "") -> str:
+    return f'<li><a href="#{name}">{escape(question)}</a>{more}</li>'
 
 
 def picker_html(sections: Iterable[DrawnSection], kinds: Mapping[str, str]) -> str:

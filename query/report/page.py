@@ -19,7 +19,7 @@ from query.report.findings import Finding
 from query.report.html_table import html_table
 from query.report.navigation import contents_html, picker_html
 from query.report.summary import findings_html, warnings_html
-from query.report.views import FAILED, DrawnSection, Image, View
+from query.report.views import DrawnSection, Image, View
 from query.statements import Answer
 
 _FOLDER = Path(__file__).parent
@@ -30,6 +30,7 @@ GENERATOR = '<meta name="generator" content="matterzoo">'
 _COPY = '<button type="button" class="copy">copy</button>'
 _COMMAND = re.compile(r"(.*?)(?:[:;,]? (matterzoo .*))?", re.DOTALL)  # at the end of a reason
 _PROVENANCE = ("provenance", "Where does all this come from?")
+_UNANSWERED = ("unanswered", "Questions without a figure yet")
 
 
 @dataclass(frozen=True)
@@ -96,7 +97,9 @@ def render_page(page: Page) -> str:
     """
     scripts = _scripts()
     code = "".join(f"<script>{script}</script>\n" for script in scripts)
-    sections = "".join(_section(drawn) for drawn in page.sections)
+    answered = [drawn for drawn in page.sections if drawn.unanswered is None]
+    others = [drawn for drawn in page.sections if drawn.unanswered is not None]
+    sections = "".join(_section(drawn) for drawn in answered)
     return f"""<!doctype html>
 <html lang="en">
 <head>
@@ -114,10 +117,11 @@ def render_page(page: Page) -> str:
 <h1>{escape(page.title)}</h1>
 <p class="facts">{escape(page.facts)}</p>
 {warnings_html(page.warnings)}{findings_html(page.findings)}
-{contents_html(page.sections, _PROVENANCE)}{_picker(page)}
+{contents_html(answered, _PROVENANCE, others, _UNANSWERED)}{_picker(page)}
 </header>
 <main>
-{sections}{_provenance(page.tables, page.versions)}
+{sections}{_provenance(page.tables)}{_unanswered(others)}
+<footer>{escape(page.versions)}</footer>
 </main>
 {_structures(page.structures)}{code}</body>
 </html>
@@ -135,17 +139,29 @@ def _picker(page: Page) -> str:
 
 
 def _section(drawn: DrawnSection) -> str:
-    section, lacking = drawn.section, drawn.lacking
-    if lacking is not None and not lacking.startswith(FAILED):
-        return (
-            f'<section id="{section.name}" class="empty">\n<h2>{escape(section.question)}</h2>\n'
-            f'<div class="panel">{_nothing(lacking)}</div>\n<details><summary>What it would show'
-            f'</summary><p class="reading">{_with_code(section.reading)}</p></details></section>\n'
-        )
+    section = drawn.section
     panels = "".join(_panel(views) for views in drawn.panels)
     return (
         f'<section id="{section.name}">\n<h2>{escape(section.question)}</h2>\n'
         f'<p class="reading">{_with_code(section.reading)}</p>\n{panels}</section>\n'
+    )
+
+
+def _unanswered(sections: Sequence[DrawnSection]) -> str:
+    """Return the questions that have no figure, with what each lacks and would show."""
+    if not sections:
+        return ""
+    name, title = _UNANSWERED
+    lines = "".join(
+        f'<div id="{one.section.name}" class="empty"><h3>{escape(one.section.question)}</h3>'
+        f"{_nothing(str(one.unanswered))}<details><summary>What it would show</summary>"
+        f'<p class="reading">{_with_code(one.section.reading)}</p></details></div>\n'
+        for one in sections
+    )
+    return (
+        f'<section id="{name}">\n<h2>{title}</h2>\n<p class="reading">Where a command stands '
+        "below a question, it adds what the figure needs; a new report then has the figure.</p>\n"
+        f"{lines}</section>\n"
     )
 
 
@@ -243,7 +259,7 @@ def _links(name: str, answer: Answer, forms: Sequence[str]) -> str:
     )
 
 
-def _provenance(tables: Sequence[Table], versions: str) -> str:
+def _provenance(tables: Sequence[Table]) -> str:
     shown = "".join(
         f"<h3>{escape(table.title)}</h3>{html_table(table.answer)}"
         f"{_links(table.name, table.answer, ('csv',))}"
@@ -256,5 +272,4 @@ def _provenance(tables: Sequence[Table], versions: str) -> str:
         "CSV files have them in full. A run with a seed is of an untrained twin: its weights were "
         "drawn at random, and the files that it read gave it no more than its architecture and "
         f"vocabulary.</p>\n{shown}</section>\n"
-        f"<footer>{escape(versions)}</footer>"
     )

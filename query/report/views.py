@@ -144,6 +144,12 @@ class DrawnSection:
             return None
         return views[0].reason
 
+    @property
+    def unanswered(self) -> str | None:
+        """Why the store cannot answer the question; None if there is a figure, or one failed."""
+        lacking = self.lacking
+        return None if lacking is None or lacking.startswith(FAILED) else lacking
+
     def views(self) -> Iterator[View]:
         """Yield the views of all panels."""
         for views in self.panels:

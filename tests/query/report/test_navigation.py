@@ -1,4 +1,4 @@
-"""The contents mark what has no figure; models to pick from stand in groups."""
+"""The contents mark what failed; models to pick from stand in groups."""
 
 from __future__ import annotations
 
@@ -15,17 +15,12 @@ def without(reason: str) -> DrawnSection:
     return DrawnSection(Section("x", "Why?", "", []), [views])
 
 
-def test_the_contents_mark_what_has_no_figure() -> None:
-    sections = [drawn("exposure", [{"row_of": "m"}]), without("no models"), without(f"{FAILED}: 0")]
-    lines = re.findall(r"<li.*?</li>", contents_html(sections, ("last", "Where?")))
-    marks = [re.findall(r"<small>(.*?)</small>", line) for line in lines]
-    assert marks == [[], ["no data yet"], ["failed"], []]
-    assert [re.findall('href="(.*?)"', line) for line in lines] == [
-        ["#exposure"],
-        ["#x"],
-        ["#x"],
-        ["#last"],
-    ]
+def test_the_contents_mark_what_failed_and_have_what_is_unanswered_last() -> None:
+    sections = [drawn("exposure", [{"row_of": "m"}]), without(f"{FAILED}: 0")]
+    html = contents_html(sections, ("last", "Where?"), [without("no models")], ("rest", "Else?"))
+    links = re.findall('<li><a href="(.*?)">.*?</a>(?: <small>(.*?)</small>)?', html)
+    assert links == [("#exposure", ""), ("#x", "failed"), ("#last", ""), ("#rest", ""), ("#x", "")]
+    assert "rest" not in contents_html(sections, ("last", "Where?"), [], ("rest", "Else?"))
 
 
 def test_models_to_pick_from_are_in_groups() -> None:
