@@ -178,9 +178,10 @@ SECTIONS = (
         "models. Its position across is the alignment of their twins, its position up is their "
         "own. On the diagonal, training made the two neither more nor less alike. Above it, "
         "training brought them together; below it, training set them apart. Dotted lines are "
-        "values by chance. Where models have several twins, a line goes from the lowest to the "
-        "highest value of their pairs. Where a relation has three pairs with twins or more, a "
-        "second panel shows how these differences are distributed over them.",
+        "the lowest and the highest value by chance. Where models have several twins, a line goes "
+        "from the lowest to the highest value of their pairs. Where a relation has three pairs "
+        "with twins or more, a second panel shows how these differences are distributed over "
+        "them.",
         [Panel("training_effect", figures.training_effect, per_dataset())],
     ),
     Section(

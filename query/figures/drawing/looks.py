@@ -59,7 +59,7 @@ class Look:
 RELATION_LOOKS = {
     "same-family": Look(COLORS[0], _HOURGLASS),
     "same-training-data": Look(COLORS[1], _BOW_TIE),
-    "neither": Look(COLORS[4], _BARS),
+    "neither": Look(COLORS[2], _BARS),
     "unknown-training-data": Look(GRAY, _DASHES),
 }
 # Of what is of no family of models or descriptors: a control, where one is asked for.

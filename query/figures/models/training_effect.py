@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from statistics import fmean, median
+from statistics import median
 from typing import Any
 
 import altair as alt
@@ -15,6 +15,8 @@ from query.figures.drawing.guides import axis_of, diagonal, level
 from query.figures.drawing.kinds import Kinds, encode_kinds
 from query.figures.drawing.labels import direction_label, format_fixed, metric_label, sample_label
 from query.figures.drawing.looks import RELATION_LOOKS
+from query.figures.drawing.names import write_names
+from query.figures.drawing.pairs import name_pair
 from query.figures.drawing.questions import NothingToDraw, Row
 from query.metrics import find_metric
 from query.statements import ask
@@ -26,6 +28,7 @@ _NAMED = 6  # models that a note names
 _DISTRIBUTED = 3  # pairs of a relation, from which on their distribution is drawn
 _MANY = 300  # pairs, from which on marks are small
 _MARKED = 8  # steps of a line, at most, that have the mark of its relation
+_MARK = 110  # px², the size of a mark of two parts, of few pairs
 _SIDE = 340  # px of a panel
 _TITLES = {
     "model_a": "model",
@@ -154,8 +157,7 @@ def _pairs(rows: Sequence[Row], metric: str, kinds: Kinds) -> Any:
     gaps = {name: any(row[name] is None for row in rows) for name in ("value", "twins_value")}
     name = metric_label(metric)
     ends = {key: (low - (4 if gaps[key] else 1) * room, high + room) for key in gaps}
-    # A strip has no numbers, as what lies there has no place on the axis.
-    numbers: dict[str, Any] = {"labelExpr": f"datum.value < {low - room} ? '' : datum.label"}
+    numbers = _numbers_from(low - room)
     x = axis_of("across", f"{name} of their untrained twins", ends["twins_value"], **numbers)
     title = f"{name} of two models ({direction_label(metric)})"
     y = axis_of("up", title, ends["value"], across=False, **numbers)
@@ -174,13 +176,42 @@ def _pairs(rows: Sequence[Row], metric: str, kinds: Kinds) -> Any:
         for channel, key in ((x, "twins_value"), (y, "value"))
         if gaps[key]
     ]
-    layers += _marks(drawn, x, y, kinds)
+    layers += [*_marks(drawn, x, y, kinds), _names(drawn, metric, x, y)]
     return layered(*layers, width=_SIDE, height=_SIDE)
 
 
+def _numbers_from(low: float) -> dict[str, Any]:
+    """Return an axis without numbers, ticks and grid below a value.
+
+    What lies there, in the strip of what is undefined, has no place on the axis.
+    """
+    aside = f"datum.value < {low}"
+    nothing = {"condition": {"test": aside, "value": 0}, "value": 1}
+    return {
+        "labelExpr": f"{aside} ? '' : datum.label",
+        "tickOpacity": nothing,
+        "gridOpacity": nothing,
+    }
+
+
 def _chance(x: Any, y: Any, rows: Sequence[Row]) -> list[alt.Chart]:
+    """Draw the lowest and the highest value by chance, which differs by pair."""
     nulls = [row["null_mean"] for row in rows if row["null_mean"] is not None]
-    return [level(channel, fmean(nulls)) for channel in (x, y)] if nulls else []
+    ends = dict.fromkeys((min(nulls), max(nulls))) if nulls else ()
+    return [level(channel, end) for channel in (x, y) for end in ends]
+
+
+def _names(drawn: Sequence[Row], metric: str, x: Any, y: Any) -> alt.Chart:
+    """Name three pairs with twins: the most alike, and those that training changed the most."""
+    known = [row for row in drawn if row["gained"] is not None]
+    way = 1 if find_metric(metric).lower_is_closer else -1
+    ends = [
+        min(known, key=lambda row: float(way * row["value"])),
+        *(choose(known, key=lambda row: float(row["gained"])) for choose in (min, max)),
+    ]
+    named = [row | {"name": name_pair(row) if row in ends else None} for row in drawn]
+    named.sort(key=lambda row: row["name"] is None)
+    return write_names(named, "name", x, y, (_SIDE, _SIDE))
 
 
 def _marks(drawn: Sequence[Row], x: Any, y: Any, kinds: Kinds) -> list[alt.Chart]:
@@ -191,7 +222,7 @@ def _marks(drawn: Sequence[Row], x: Any, y: Any, kinds: Kinds) -> list[alt.Chart
     names = ("model_a", "model_b", "relation", "twins_low", "twins_high", "up")
     lines = alt.Chart(inline(spread, names)).mark_rule(clip=True)
     points = zoom(alt.Chart(inline(drawn, [*_TITLES, "across", "up"])))
-    size = 70 if len(drawn) < _MANY else 20
+    size = _MARK if len(drawn) < _MANY else 20
     return [
         lines.encode(x=alt.X("twins_low:Q"), x2=alt.X2(field="twins_high"), **seen),
         points.mark_point(filled=True, size=size, clip=True)
@@ -230,7 +261,7 @@ def _shares(rows: Sequence[Row], metric: str, kinds: Kinds) -> list[Any]:
         lines.mark_line(interpolate="step-after", strokeWidth=2).encode(
             detail=alt.Detail("relation:N"), opacity=fade_unless(kinds.chosen), **seen
         ),
-        marked.mark_point(filled=True, size=70).encode(
+        marked.mark_point(filled=True, size=_MARK).encode(
             shape=kinds.shape, opacity=fade_unless(kinds.chosen), **seen
         ),
         width=_SIDE,

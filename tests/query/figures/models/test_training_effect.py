@@ -118,6 +118,30 @@ def test_a_distribution_takes_three_pairs(own: Connection) -> None:
     assert "neither (4 pairs) unknown" in chart.usermeta["notes"][0].replace("0 of ", "")
     x, y = (layers(chart, "point")[0].encoding[side] for side in "xy")
     assert x["axis"]["labelExpr"] == y["axis"]["labelExpr"]
+    for lines in ("tickOpacity", "gridOpacity"):  # nothing marks a value in a strip
+        assert x["axis"][lines]["condition"] == {
+            "test": x["axis"]["labelExpr"].partition(" ?")[0],
+            "value": 0,
+        }
+
+
+def test_the_pairs_that_stand_out_have_names(chart: Any) -> None:
+    pairs = {f"{row['model_a']}, {row['model_b']}": row for row in chart.answer.rows}
+    named = [row["name"] for row in layers(chart, "text")[0].rows]
+    assert named and set(named) <= set(pairs)
+    gains = [row["gained"] for row in chart.answer.rows]
+    values = [row["value"] for row in chart.answer.rows]
+    for name in named:
+        row = pairs[name]
+        assert row["value"] == max(values) or row["gained"] in (min(gains), max(gains))
+
+
+def test_dotted_lines_are_the_ends_of_chance(chart: Any) -> None:
+    nulls = [row["null_mean"] for row in chart.answer.rows]
+    dotted = [layer for layer in layers(chart, "rule") if layer.mark.get("style") == "dotted"]
+    drawn = sorted(value for layer in dotted for row in layer.rows for value in row.values())
+    ends = [min(nulls), max(nulls)]
+    assert drawn == pytest.approx([end for end in ends for _ in "xy"])
 
 
 def test_twins_that_are_one_network_are_no_evidence(own: Connection) -> None:
