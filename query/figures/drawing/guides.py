@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Literal
 
 import altair as alt
@@ -68,6 +68,20 @@ def level(channel: Any, value: float, style: Style = "dotted") -> alt.Chart:
     side = "x" if isinstance(channel, alt.X) else "y"
     line = alt.Chart({"values": [{name: value}]}).mark_rule(style=style)
     return line.encode(**{side: channel})
+
+
+def chance_levels(channel: Any, values: Iterable[float]) -> list[alt.Chart]:
+    """Draw dotted lines at the lowest and the highest value by chance, which differs by pair.
+
+    Args:
+        channel: The encoding whose values they are.
+        values: The value by chance of each pair; none if it was not computed.
+
+    Returns:
+        The lines: two, one, or none.
+    """
+    ends = sorted(values)
+    return [level(channel, end) for end in dict.fromkeys(ends[:1] + ends[-1:])]
 
 
 def word(

@@ -157,12 +157,13 @@ def _kind(row: Row) -> str:
     return family if family == row["family_b"] else _CROSS
 
 
-def count_undefined(rows: Sequence[Row], columns: Sequence[str]) -> list[str]:
+def count_undefined(rows: Sequence[Row], columns: Sequence[str], where: str = "") -> list[str]:
     """Return small print on pairs without a value: how many, and the most frequent reason.
 
     Args:
-        rows: One row per pair of models, or several as of metrics or datasets, with reason.
+        rows: One row per pair of models, or several as of metrics, with reason.
         columns: The columns of which none may be NULL.
+        where: The beginning of the sentence: "On crystals, ".
 
     Returns:
         A sentence, or none.
@@ -174,6 +175,6 @@ def count_undefined(rows: Sequence[Row], columns: Sequence[str]) -> list[str]:
     most = max(sorted(set(reasons)), key=reasons.count)
     some, every = ({(r["model_a"], r["model_b"]) for r in each} for each in (undefined, rows))
     return [
-        f"{len(some):,} of {len(every):,} pairs are undefined and not drawn; "
+        f"{where}{len(some):,} of {len(every):,} pairs are undefined and not drawn; "
         f"the most frequent reason: {most}"
     ]

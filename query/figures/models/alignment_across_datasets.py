@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Sequence
-from statistics import median
 from typing import Any
 
 import altair as alt
 import duckdb
 
 from query.figures.drawing.chart import finish, layered
-from query.figures.drawing.guides import axis_of, diagonal, level, word
+from query.figures.drawing.guides import axis_of, chance_levels, diagonal, word
 from query.figures.drawing.kinds import Kinds
 from query.figures.drawing.labels import metric_label
 from query.figures.drawing.looks import family_looks
@@ -144,15 +143,15 @@ def _ends(drawn: Sequence[Row]) -> tuple[float, float]:
 def _chance(x: Any, y: Any, drawn: Sequence[Row]) -> list[alt.Chart]:
     if drawn[0]["null_mean_a"] is None:
         return []
-    across, up = (median(row[column] for row in drawn) for column in ("null_mean_a", "null_mean_b"))
-    label = alt.Chart({"values": [{"on_b": up, "text": "chance"}]})
+    across, up = ([row[name] for row in drawn] for name in ("null_mean_a", "null_mean_b"))
+    label = alt.Chart({"values": [{"on_b": max(up), "text": "chance"}]})
     # On the side that has no count of pairs at this height.
     lower = find_metric(drawn[0]["metric"]).lower_is_closer
     side: dict[str, Any] = {"align": "right", "dx": -4} if lower else {"align": "left", "dx": 4}
     words = label.mark_text(style="soft", dy=-6, **side).encode(
         x=alt.XValue("width" if lower else 0), y=y, text=alt.Text(field="text", type="nominal")
     )
-    return [level(x, across), level(y, up), words]
+    return [*chance_levels(x, across), *chance_levels(y, up), words]
 
 
 def _counts(drawn: Sequence[Row], datasets: Sequence[str]) -> list[alt.Chart]:

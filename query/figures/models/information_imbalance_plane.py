@@ -91,23 +91,25 @@ def information_imbalance_plane(
         raise NothingToDraw(
             f"two models with vectors on {where} are needed: matterzoo ingest MODEL DATASET"
         )
-    kinds = encode_pairs(_defined(answer.rows), family_looks(connection, *datasets))
+    defined = _defined(answer.rows)
+    kinds = encode_pairs(defined, family_looks(connection, *datasets))
+    most = max(1.16, *(max(row["a_to_b"], row["b_to_a"]) + 0.06 for row in defined))
+    by_dataset = {name: [r for r in answer.rows if r["dataset"] == name] for name in datasets}
     panels = [
-        layered(
-            *_panel(
-                [row for row in answer.rows if row["dataset"] == dataset], dataset, kinds, place
-            ),
-            width=_SIDE,
-            height=_SIDE,
-        )
-        for place, dataset in enumerate(datasets)
+        layered(*_panel(rows, dataset, kinds, place, (-0.16, most)), width=_SIDE, height=_SIDE)
+        for place, (dataset, rows) in enumerate(by_dataset.items())
+    ]
+    undefined = [
+        note
+        for dataset, rows in by_dataset.items()
+        for note in count_undefined(rows, ("a_to_b", "b_to_a"), f"On {dataset}, ")
     ]
     return finish(
         alt.hconcat(*panels),
         answer,
         f"Information imbalance on {where}",
-        notes=[_MEANING, _ORDER, *count_undefined(answer.rows, ("a_to_b", "b_to_a"))],
-        models=[row[name] for row in _defined(answer.rows) for name in ("model_a", "model_b")],
+        notes=[_MEANING, _ORDER, *undefined],
+        models=[row[name] for row in defined for name in ("model_a", "model_b")],
     )
 
 
@@ -115,11 +117,12 @@ def _defined(rows: Sequence[Row]) -> list[Row]:
     return [row for row in rows if row["a_to_b"] is not None and row["b_to_a"] is not None]
 
 
-def _panel(rows: Sequence[Row], dataset: str, kinds: Kinds, place: int) -> list[alt.Chart]:
+def _panel(
+    rows: Sequence[Row], dataset: str, kinds: Kinds, place: int, ends: tuple[float, float]
+) -> list[alt.Chart]:
     """Draw the diagonal, the unit square, the pairs, and what the corners mean."""
     drawn = [row | {"teller": _teller(row)} for row in _defined(rows)]
-    most = max(1.16, *(max(row["a_to_b"], row["b_to_a"]) + 0.06 for row in drawn))
-    ends, at = (-0.16, most), f"n = {drawn[0]['n']}, k = {drawn[0]['k']}"
+    at = f"n = {drawn[0]['n']}, k = {drawn[0]['k']}"
     x = axis_of("a_to_b", f"Δ(a → b) on {dataset}, {at}", ends, **_AXIS)
     y = axis_of("b_to_a", "Δ(b → a)", ends, across=False, **_AXIS)
     edges = [level(channel, edge, "grid") for channel in (x, y) for edge in (0, 1)]

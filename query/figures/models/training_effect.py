@@ -11,7 +11,7 @@ import altair as alt
 import duckdb
 
 from query.figures.drawing.chart import fade_unless, finish, inline, layered, picked, tooltips, zoom
-from query.figures.drawing.guides import axis_of, diagonal, level
+from query.figures.drawing.guides import axis_of, chance_levels, diagonal, level
 from query.figures.drawing.kinds import Kinds, encode_kinds
 from query.figures.drawing.labels import direction_label, format_fixed, metric_label, sample_label
 from query.figures.drawing.looks import RELATION_LOOKS
@@ -170,7 +170,8 @@ def _pairs(rows: Sequence[Row], metric: str, kinds: Kinds) -> Any:
         }
         for row in rows
     ]
-    layers = [diagonal(x, y, (low, high)), *_chance(x, y, rows)]
+    nulls = [row["null_mean"] for row in rows if row["null_mean"] is not None]
+    layers = [diagonal(x, y, (low, high)), *chance_levels(x, nulls), *chance_levels(y, nulls)]
     layers += [
         level(channel, low - room, "dashed")
         for channel, key in ((x, "twins_value"), (y, "value"))
@@ -192,13 +193,6 @@ def _numbers_from(low: float) -> dict[str, Any]:
         "tickOpacity": nothing,
         "gridOpacity": nothing,
     }
-
-
-def _chance(x: Any, y: Any, rows: Sequence[Row]) -> list[alt.Chart]:
-    """Draw the lowest and the highest value by chance, which differs by pair."""
-    nulls = [row["null_mean"] for row in rows if row["null_mean"] is not None]
-    ends = dict.fromkeys((min(nulls), max(nulls))) if nulls else ()
-    return [level(channel, end) for channel in (x, y) for end in ends]
 
 
 def _names(drawn: Sequence[Row], metric: str, x: Any, y: Any) -> alt.Chart:

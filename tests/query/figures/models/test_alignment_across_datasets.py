@@ -124,11 +124,14 @@ def test_a_point_is_a_pair(small: Connection) -> None:
 def test_chance_is_shown_where_it_is_known(small: Connection) -> None:
     chosen = {"metric": "cka", "models": ["alpha-0", "beta-1", "beta-2"]}
     chart = alignment_across_datasets(small, "crystals", "molecules", **chosen, permutations=50)
-    means = [row["null_mean_b"] for row in chart.answer.rows]
+    rows = chart.answer.rows
+    drawn = [v for layer in layers(chart, "rule") for row in layer.rows for v in row.values()]
+    across, up = ([row[name] for row in rows] for name in ("null_mean_a", "null_mean_b"))
+    assert drawn == pytest.approx([min(across), max(across), min(up), max(up)])
     (word,) = (
         row for layer in layers(chart, "text") for row in layer.rows if row.get("text") == "chance"
     )
-    assert word["on_b"] == pytest.approx(sorted(means)[1])
+    assert word["on_b"] == pytest.approx(max(up))
     without = alignment_across_datasets(small, "crystals", "molecules", **chosen, permutations=0)
     assert layers(without, "rule") == []
 

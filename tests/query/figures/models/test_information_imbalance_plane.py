@@ -60,10 +60,13 @@ def test_two_datasets_have_equally_many_systems(own: Connection) -> None:
     assert {row["reason"] for row in left_out} == {
         "one of the two sees less than half of the systems that others see"
     }
-    meaning, order, note = chart.to_dict()["usermeta"]["notes"]
+    meaning, order, *undefined = chart.to_dict()["usermeta"]["notes"]
     assert meaning.startswith("Δ(a → b): how far apart b places")
     assert order.startswith("Of a pair, a is the model that comes first by family, then by name")
-    assert note.startswith("7 of 28 pairs are undefined and not drawn")
+    for dataset, note in zip(("crystals", "molecules"), undefined, strict=True):
+        assert note.startswith(f"On {dataset}, 7 of 28 pairs are undefined and not drawn")
+    scales = [layer.encoding[side]["scale"] for layer in layers(chart, "point") for side in "xy"]
+    assert all(scale == scales[0] for scale in scales)
     assert {"0.25", "0.75"} <= written(chart)
     assert {f"Δ(a → b) on {name}, n = 40, k = 2" for name in ("crystals", "molecules")} <= written(
         chart
