@@ -243,13 +243,14 @@ def plural(count: int, noun: str) -> str:
 
 
 def first_of(names: Sequence[str], most: int) -> str:
-    """Return 'a, b' of few names, or 'a, b, …' of more than are to be said.
+    """Return 'a, b' of few names, or 'a, b and 3 more' of more than are to be said.
 
     Args:
         names: The names.
         most: How many are said.
     """
-    return ", ".join(names[:most]) + (", …" if len(names) > most else "")
+    rest = len(names) - most
+    return ", ".join(names[:most]) + (f" and {rest:,} more" if rest > 0 else "")
 
 
 def duration(seconds: float) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Sequence
 from statistics import fmean, median
 from typing import Any, NamedTuple
@@ -25,7 +24,7 @@ from query.report.label_findings import (
 )
 from query.report.views import DrawnSection, View
 from query.tables.shared.scores import ERROR_NAME
-from zoo.terminal import plural
+from zoo.terminal import first_of, plural
 
 Row = dict[str, Any]
 Rows = Sequence[Row]
@@ -230,7 +229,7 @@ def _kinship(rows: Rows) -> Iterator[str]:
     for relation, row in by_relation.items():
         p = "" if row["p_value"] is None else f", p = {format_number(row['p_value'], 2)}"
         words = _RELATIONS.get(relation, relation)
-        n = plural(row["n_pairs"], "pair") + _in_common(row["warning"] or "")
+        n = plural(row["n_pairs"], "pair") + _in_common(row)
         found.append(f"{format_number(row['mean'])} for {words} ({n}{p})")
     if found:
         metric = next(iter(by_relation.values()))["metric"]
@@ -242,11 +241,11 @@ def _kinship(rows: Rows) -> Iterator[str]:
         )
 
 
-def _in_common(warning: str) -> str:
-    """Return what a relation's warning says of models that all pairs share, or that are one."""
-    found = re.search(r"all [\d,]+ pairs are( of .+? with another model)", warning)
-    same = re.search(r"one network counts as two: [^;]+", warning)
-    return (f", all{found[1]}" if found else "") + (f", where {same[0]}" if same else "")
+def _in_common(row: Row) -> str:
+    """Return which model all pairs of a relation share, and which two are one network."""
+    common, same = row["common_model"], row["one_network"]
+    words = f", all of {common} with another model" if common else ""
+    return words + (f", where one network counts as two: {first_of(same, _NAMED)}" if same else "")
 
 
 # Of two models, as the end of "0.6 for …".

@@ -127,9 +127,9 @@ def _correlations(rows: Sequence[Row]) -> str:
     named = [
         f"{row['model_id']} ({format_number(row['spearman'], 2)}, "
         f"{format_range(row['low'], row['high'])})"
-        for row in rows[:_NAMED]
+        for row in rows
     ]
-    return ", ".join(named) + (f" and {len(rows) - _NAMED} more" if len(rows) > _NAMED else "")
+    return first_of(named, _NAMED)
 
 
 def largest_change(rows: Sequence[Row]) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 from query.figures.drawing.labels import metric_label
 from query.site.results import METRICS, Results
 from query.site.words import fixed, interval, on_scale
-from zoo.terminal import plural
+from zoo.terminal import first_of, plural
 
 Row = dict[str, Any]
 _NAMED = 3  # pairs that a sentence names
@@ -125,11 +125,8 @@ def _also(near: Sequence[Row]) -> str:
     """Return the pairs whose value lies within the interval of the first."""
     if not near:
         return ""
-    named = [
-        f"{row['model_a']} and {row['model_b']} ({fixed(row['value'])})" for row in near[:_NAMED]
-    ]
-    more = f", and {len(near) - _NAMED} more" if len(near) > _NAMED else ""
-    return f"Within this interval, too: {', '.join(named)}{more}"
+    named = [f"{row['model_a']} and {row['model_b']} ({fixed(row['value'])})" for row in near]
+    return f"Within this interval, too: {first_of(named, _NAMED)}"
 
 
 def _against(row: Row | None, pair: tuple[str, str]) -> str:

@@ -23,7 +23,7 @@ from query.figures.drawing.looks import family_looks
 from query.figures.drawing.pairs import Cloud, draw_pairs, encode_pairs
 from query.figures.drawing.questions import NothingToDraw, Row
 from query.statements import ask
-from zoo.terminal import plural
+from zoo.terminal import first_of, plural
 
 _LABELS = {
     "same-family": "same family",
@@ -200,15 +200,10 @@ def _spread(rows: Sequence[Row]) -> list[Row]:
         | {
             "relation": _LABELS[row["relation"]],
             "aside": round(_MIDDLE + _SPREAD * (i * _GOLDEN % 1 - 0.5), 4),
-            "sets": _name_sets(row["common_sets"] or []),
+            "sets": first_of(row["common_sets"] or [], _SHOWN) or None,
         }
         for i, row in enumerate(rows)
     ]
-
-
-def _name_sets(sets: Sequence[str]) -> str | None:
-    more = f" and {len(sets) - _SHOWN} more" if len(sets) > _SHOWN else ""
-    return ", ".join(sets[:_SHOWN]) + more if sets else None
 
 
 def _mean(row: Row) -> Row:

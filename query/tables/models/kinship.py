@@ -84,6 +84,8 @@ class _Relation:
     median: Annotated[float | None, "median alignment of these pairs"]
     n_models: Annotated[int | None, "models that are compared, or left out"]
     permuted: Annotated[str | None, "what changes places in a permutation"]
+    common_model: Annotated[str | None, "the model that all of several pairs have in common"]
+    one_network: Annotated[list[str] | None, "pairs of models of the same weights, as 'a and b'"]
     metric: Annotated[str, "the metric"]
     dataset: Annotated[str, "the dataset"]
     estimator: Annotated[str | None, "the estimator of the metric, if it has several"]

@@ -70,6 +70,8 @@ class Summary:
         difference: The mean less that of the pairs they are compared with.
         p_value: How often permuted models differ as much, toward likeness.
         permuted: What changes places.
+        common_model: The model that all these pairs have in common, if there are several.
+        one_network: Pairs of models that have the same weights, as 'a and b'.
         warning: What weakens these numbers.
         reason: Why some are None.
     """
@@ -83,6 +85,8 @@ class Summary:
     difference: float | None = None
     p_value: float | None = None
     permuted: str | None = None
+    common_model: str | None = None
+    one_network: list[str] | None = None
     warning: str | None = None
     reason: str | None = None
 
@@ -164,6 +168,7 @@ class RelatedModels:
         every = plural(len(pairs), "pair")
         if len(pairs) > 1 and (members := set(places[0]).intersection(*places)):
             name = self._models[members.pop()].source.label
+            found = replace(found, common_model=name)
             found = _warn(found, f"all {every} are of {name} with another model")
         for difference in _differences(pairs):
             found = _warn(found, difference)
@@ -180,6 +185,7 @@ class RelatedModels:
             if a.weights and a.weights == b.weights
         ]
         if same:
+            found = replace(found, one_network=same)
             found = _warn(found, f"one network counts as two: {first_of(same, _NAMED)}")
         return found
 

@@ -303,17 +303,17 @@ def test_pairs_of_a_family_that_lost_are_told_too() -> None:
 
 def test_means_of_relations_say_of_how_many_systems() -> None:
     pair = {"relation": "neither", "mean": 0.42, "p_value": None, "n_pairs": 2, "metric": "cknna"}
-    pair["warning"] = None
+    pair |= {"common_model": None, "one_network": None}
     rows = [{**pair, "value": 0.4, "n": 139}, {**pair, "value": 0.44, "n": 162}]
     mean = "The mean CKNNA of two models is 0.420 for neither in common (2 pairs). Pairs share "
     assert sentences(drawn("kinship", rows)) == {
         "crystals": [f"{mean}139 to 162 systems, on which values depend."]
     }
     assert sentences(drawn("kinship", rows[1:])) == {"crystals": [f"{mean}162 systems."]}
-    confounded = {**rows[1], "warning": "all 2 pairs are of a with another model; no interval: …"}
+    confounded = {**rows[1], "common_model": "a"}
     (sentence,) = sentences(drawn("kinship", [confounded]))["crystals"]
     assert "0.420 for neither in common (2 pairs, all of a with another model). Pairs" in sentence
-    twice = {**rows[1], "warning": "one network counts as two: a and b; no interval: …"}
+    twice = {**rows[1], "one_network": ["a and b"]}
     (sentence,) = sentences(drawn("kinship", [twice]))["crystals"]
     assert "in common (2 pairs, where one network counts as two: a and b). Pairs" in sentence
 

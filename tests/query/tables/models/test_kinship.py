@@ -305,10 +305,16 @@ def test_what_pairs_of_a_relation_share_besides_is_a_warning(related: Connection
         "different matter: molecules, surfaces; no interval"
     )
     assert "one network" not in found["same-family"]
+    columns = asked.replace("warning", "(common_model, one_network)", 1)
+    assert dict(related.sql(columns).fetchall()) == {
+        "same-family": (None, None),
+        "neither": ("noise", None),
+    }
     same = """'{"weights": {"files": [{"sha256": "a"}, {"sha256": "b"}]}}'"""
     related.execute(f"UPDATE models SET card = {same} WHERE model_id IN ('base', 'near')")
     found = dict(related.sql(asked).fetchall())
     assert "one network counts as two: base and near" in found["same-family"]
+    assert dict(related.sql(columns).fetchall())["same-family"] == (None, ["base and near"])
     assert "one network" not in found["neither"]
     related.execute("UPDATE models SET input = 'smiles' WHERE model_id = 'near'")
     found = dict(related.sql(asked).fetchall())
