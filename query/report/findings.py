@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from statistics import fmean, median
 from typing import Any, NamedTuple
@@ -31,6 +32,7 @@ Rows = Sequence[Row]
 _NAMED = 6  # checks or models that a sentence names
 _SEEN = "models and descriptors"  # what a figure compares if none are named
 _CONTROLS = "control_alignment"  # the section of checks
+_VIEWS = {"probe": 3}  # versions per dataset that have sentences, where it is not only the first
 # See `p_least`.
 _DOUBT = (
     "Even where all is well, 1 dataset in 20 has such a check by chance; “matterzoo query "
@@ -60,12 +62,13 @@ def find_sentences(drawn: Sequence[DrawnSection]) -> dict[str, list[Finding]]:
         drawn: The sections of the page.
 
     Returns:
-        By dataset, a sentence or two per section that has something to say.
+        By dataset, a sentence or two per section that has something to say; on what can be read
+        from the vectors, one per property.
     """
     found: dict[str, list[Finding]] = {}
     for section in drawn:
         make = _SENTENCES.get(section.section.name, _nothing)
-        for view, rows in _first_views(section):
+        for view, rows in _first_views(section, _VIEWS.get(section.section.name, 1)):
             sentences = [Finding(section.section.name, text, view.name) for text in make(rows)]
             found.setdefault(_dataset(view), []).extend(sentences)
     return {dataset: sentences for dataset, sentences in found.items() if sentences}
@@ -83,7 +86,7 @@ def failed_controls(drawn: Sequence[DrawnSection]) -> list[Finding]:
     warnings = []
     for section in drawn:
         if section.section.name == _CONTROLS:
-            for view, rows in _first_views(section):
+            for view, rows in _first_views(section, 1):
                 texts = _alarm(_dataset(view), rows)
                 warnings += [Finding(_CONTROLS, text, view.name) for text in texts]
     return warnings
@@ -118,12 +121,12 @@ def _failure(row: Row) -> str:
     return f"{value}, expected chance, {low} to {high} (p = {p}, the limit is {least})"
 
 
-def _first_views(section: DrawnSection) -> Iterator[tuple[View, Rows]]:
-    """Yield the first version of each dataset that has a figure, with its rows."""
-    seen = set()
+def _first_views(section: DrawnSection, most: int) -> Iterator[tuple[View, Rows]]:
+    """Yield the first versions of each dataset that have a figure, with their rows."""
+    seen: Counter[str] = Counter()
     for view in section.views():
-        if view.image is not None and _dataset(view) not in seen:
-            seen.add(_dataset(view))
+        if view.image is not None and seen[_dataset(view)] < most:
+            seen[_dataset(view)] += 1
             yield view, view.image.answer.rows
 
 
@@ -148,7 +151,9 @@ def _control_alignment(rows: Rows) -> Iterator[str]:
 def _alignment_matrix(rows: Rows) -> Iterator[str]:
     pairs = [r for r in rows if r["place_a"] < r["place_b"] and r["calibrated"] is not None]
     cross = [row for row in pairs if row["family_a"] != row["family_b"]]
-    said = None
+    said, sizes = None, {row["n"] for row in pairs}
+    shared = f" (pairs share {format_counts(sizes)} systems, on which values depend)"
+    care = shared if len(sizes) > 1 else ""
     for which, some in ((f"Of all pairs of {_SEEN}", pairs), ("Of pairs from two families", cross)):
         best = max(some, key=lambda row: float(row["calibrated"]), default=None)
         if best is not None and best is not said:
@@ -157,7 +162,7 @@ def _alignment_matrix(rows: Rows) -> Iterator[str]:
             yield (
                 f"{which}, {best['model_a']} and {best['model_b']} are the most alike: "
                 f"{metric_label(best['metric'])} {value}, calibrated {calibrated}, "
-                f"n = {best['n']:,}."
+                f"n = {best['n']:,}{care}."
             )
 
 

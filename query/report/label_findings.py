@@ -12,7 +12,7 @@ from query.figures.drawing.labels import (
     format_range,
     property_label,
 )
-from query.figures.records.energy_errors import describe_outliers
+from query.figures.records.energy_errors import describe_outliers, median_errors
 from zoo.terminal import first_of, plural
 
 Row = dict[str, Any]
@@ -31,7 +31,7 @@ def energy_findings(rows: Sequence[Row]) -> Iterator[str]:
     n, every = best["n"], sum(row["model_id"] == best["model_id"] for row in rows)
     of = f" of {every:,} systems" if every > n else ""
     found = f"{format_number(best['mae_per_atom'])} eV/atom{interval}, n = {n:,}{of}"
-    outliers = "".join(f" {sentence}" for sentence in describe_outliers(rows))
+    outliers = _by_median(best, rows) + "".join(f" {said}" for said in describe_outliers(rows))
     if best["compared_with"] == "labels":
         label = f"{property_label(best['property'])} of {best['source']}"
         yield (
@@ -45,6 +45,18 @@ def energy_findings(rows: Sequence[Row]) -> Iterator[str]:
         f"them{because}. With composition taken out, {best['model_id']} differs least from it: "
         f"by {found}.{_undecided(best, by_model.values())}{outliers}"
     )
+
+
+def _by_median(best: Row, rows: Sequence[Row]) -> str:
+    """Return which model has the smallest median error, if it is not that of the smallest mean."""
+    medians = median_errors(rows)
+    if best["model_id"] not in medians:
+        return ""
+    least = min(medians, key=lambda model: medians[model])
+    if medians[least] == medians[best["model_id"]]:
+        return ""
+    values = [format_number(medians[model]) for model in (least, best["model_id"])]
+    return f" By the median over systems it is {least}: {values[0]} against {values[1]} eV/atom."
 
 
 def probe_findings(rows: Sequence[Row]) -> Iterator[str]:
@@ -67,15 +79,22 @@ def _most_telling(rows: Sequence[Row]) -> str:
         best = max(above, key=lambda row: float(row["value"]))
         other = format_number(best["value"] - best["difference"])
         return (
-            f"Those of {best['model_id']} tell the most: {score} {format_number(best['value'])} "
-            f"({best['best_baseline']}: {other}, n = {best['n']})."
+            f"Those of {best['model_id']} tell the most: {score} {_with_interval(best)}, "
+            f"{best['best_baseline']} {other}, n = {best['n']}."
         )
     near = max(rows, key=lambda row: float(row["difference"]))
     return (
         f"None has a higher {score} than it; {near['model_id']} comes nearest: "
-        f"{format_number(near['value'])}, {format_number(-near['difference'], 2)} below "
+        f"{_with_interval(near)}, {format_number(-near['difference'], 2)} below "
         f"{near['best_baseline']}, n = {near['n']}."
     )
+
+
+def _with_interval(row: Row) -> str:
+    value = format_number(row["value"])
+    if row["low"] is None:
+        return value
+    return f"{value} (95 % interval {format_range(row['low'], row['high'])})"
 
 
 def _untrained_ahead(rows: Sequence[Row]) -> str:

@@ -11,6 +11,9 @@ from query.metrics import find_metric
 _MINUS = "\N{MINUS SIGN}"
 
 
+_ROUNDING = 1e-12  # below which a value is what computing left of zero
+
+
 def format_number(value: float | None, digits: int = 3) -> str:
     """Return a value as text, with all its significant digits, also if they are zeros.
 
@@ -19,10 +22,12 @@ def format_number(value: float | None, digits: int = 3) -> str:
         digits: How many significant digits are shown.
 
     Returns:
-        For example "0.780", "-0.50" with a true minus, or "1,234".
+        For example "0.780", "-0.50" with a true minus, or "1,234"; "0.00" of what is rounding.
     """
     if value is None:
         return "undefined"
+    if abs(value) < _ROUNDING:
+        value = 0.0
     if abs(value) >= 10**digits - 0.5:  # which rounds to more digits
         return f"{value:,.0f}".replace("-", _MINUS)
     return f"{value + 0.0:#.{digits}g}".rstrip(".").replace("-", _MINUS)

@@ -144,6 +144,16 @@ def describe_outliers(rows: Sequence[Row]) -> list[str]:
     return found
 
 
+def median_errors(rows: Sequence[Row]) -> dict[str, float]:
+    """Return the median error in eV/atom over systems, by model, of those whose systems are shown.
+
+    Args:
+        rows: The rows of the statement.
+    """
+    errors = _errors_of_systems(rows)
+    return {model: float(median(some.values())) for model, some in errors.items()}
+
+
 def _errors_of_systems(rows: Sequence[Row]) -> dict[str, dict[str, float]]:
     """Return the errors per atom by model and system, of the models whose systems are shown."""
     found: dict[str, dict[str, float]] = {}
@@ -176,8 +186,7 @@ def _source(row: Row) -> list[str]:
 
 
 def _with_medians(models: Sequence[Row], rows: Sequence[Row]) -> list[Row]:
-    errors = _errors_of_systems(rows)
-    medians = {model: median(some.values()) for model, some in errors.items()}
+    medians = median_errors(rows)
     return [row | {"median_per_atom": medians.get(row["model_id"])} for row in models]
 
 

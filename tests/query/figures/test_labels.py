@@ -21,6 +21,7 @@ from query.figures.drawing.labels import format_fixed, format_number
         (999.6, 3, "1,000"),
         (-12345.6, 3, "−12,346"),
         (None, 3, "undefined"),
+        (6.7e-16, 3, "0.00"),
     ],
 )
 def test_all_digits_are_shown(value: float | None, digits: int, text: str) -> None:

@@ -59,6 +59,10 @@ def test_the_most_similar_pairs_are_those_beyond_chance() -> None:
             "0.500, n = 60.",
         ]
     }
+    rows[2]["n"] = 40
+    first, second = sentences(drawn("alignment_matrix", rows))["crystals"]
+    shared = "(pairs share 40 to 60 systems, on which values depend)."
+    assert (first.endswith(f"n = 60 {shared}"), second.endswith(f"n = 40 {shared}")) == (True, True)
 
 
 CORRELATION: dict[str, Any] = {
@@ -152,6 +156,23 @@ def test_without_labels_energies_are_differences() -> None:
     }
 
 
+@pytest.mark.parametrize(("error", "said"), [(0.3, True), (0.01, False)])
+def test_another_model_is_the_best_by_the_median(error: float, said: bool) -> None:
+    errors = {"a": [0.1, 0.1, 0.1], "b": [0.04, 0.04, error]}
+    rows = [
+        energies(
+            *(name, sum(some) / 3),
+            **{"system_id": f"crystals/{i}", "n_atoms": 1, "n": 3},
+            **{"label_residual": 1.0, "predicted_residual": 1.0 - off},
+        )
+        for name, some in errors.items()
+        for i, off in enumerate(some)
+    ]
+    (sentence,) = sentences(drawn("energy_errors", rows))["crystals"]
+    words = "By the median over systems it is b: 0.0400 against 0.100 eV/atom."
+    assert (words in sentence) == said
+
+
 def test_a_system_that_makes_most_of_a_mean_is_named() -> None:
     far = [0.01] * 19 + [4.0]  # eV, of two atoms each
     rows = [
@@ -175,6 +196,7 @@ def told(model: str, value: float, difference: float, **columns: Any) -> dict[st
     return {
         **{"model_id": model, "kind": "model", "value": value, "difference": difference},
         **{"difference_low": difference - 0.1, "property": "gap", "score": "r2", "n": 60},
+        **{"low": value - 0.1, "high": value + 0.1},
         **{"best_baseline": "composition", "row_of": model, **columns},
     }
 
@@ -183,13 +205,23 @@ def test_a_baseline_that_no_model_beats_is_ahead() -> None:
     rows = [told("a", 0.8006, -0.0002), told("b", 0.81, -0.02, n=40)]
     assert sentences(drawn("probe", rows))["crystals"] == [
         "The vectors of 0 of 2 models tell more of gap than the best baseline, beyond the interval "
-        "of the difference. None has a higher R² than it; a comes nearest: 0.801, 0.00020 below "
-        "composition, n = 60."
+        "of the difference. None has a higher R² than it; a comes nearest: 0.801 (95 % interval "
+        "0.70 to 0.90), 0.00020 below composition, n = 60."
     ]
     rows.append(told("c", 0.9, 0.15))
     (sentence,) = sentences(drawn("probe", rows))["crystals"]
     assert sentence.startswith("The vectors of 1 of 3 models")
-    assert sentence.endswith("Those of c tell the most: R² 0.900 (composition: 0.750, n = 60).")
+    assert sentence.endswith(
+        "Those of c tell the most: R² 0.900 (95 % interval 0.80 to 1.0), composition 0.750, n = 60."
+    )
+
+
+def test_each_property_that_is_probed_has_a_sentence() -> None:
+    gap = drawn("probe", [told("a", 0.5, -0.2)])
+    views = [drawn("probe", [told("a", 0.5, -0.2, property=name)]).panels[0] for name in "cdef"]
+    every = DrawnSection(gap.section, [[*gap.panels[0], *(view for (view,) in views)]])
+    starts = [sentence.split(" than")[0] for sentence in sentences(every)["crystals"]]
+    assert starts == [f"The vectors of 0 of 1 models tell more of {x}" for x in ("gap", "c", "d")]
 
 
 SHUFFLED: dict[str, Any] = {
