@@ -18,6 +18,7 @@ from pathlib import Path
 
 import duckdb
 
+from query.figures.drawing.labels import count_kinds
 from query.processes.helpers import Helpers
 from query.reading.selection import find_dataset
 from query.report.drawing import draw_sections
@@ -41,12 +42,6 @@ _PROVENANCE = {
 }
 # The packages that the numbers of the page depend on.
 _PACKAGES = ("matterzoo", "duckdb", "torch", "numpy", "scipy", "altair")
-_KINDS = {
-    "model": "trained model",
-    "descriptor": "descriptor",
-    "twin": "untrained twin",
-    "control": "control",
-}
 
 
 def report(
@@ -134,11 +129,7 @@ def _facts(connection: duckdb.DuckDBPyConnection, tables: Sequence[Table]) -> st
     """Return the line below the title: how many systems and models, which store, when."""
     datasets, models = tables[0].answer.rows, tables[1].answer.rows
     systems = " · ".join(f"{row['dataset']}: {row['n_systems']:,} systems" for row in datasets)
-    kinds = [row["kind"] for row in models]
-    counts = [(kinds.count(kind), name) for kind, name in _KINDS.items()]
-    shown = ", ".join(
-        f"{count} {name}{'' if count == 1 else 's'}" for count, name in counts if count
-    )
+    shown = count_kinds(row["kind"] for row in models)
     path = connection.execute(
         "SELECT path FROM duckdb_databases() WHERE database_name = current_database()"
     ).fetchall()

@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from query.figures.drawing.labels import metric_label
+from query.figures.drawing.labels import KINDS, metric_label
 from query.site.results import METRICS, Results
-from query.site.words import KINDS, fixed, interval, on_scale, ordinal, p_equals, pair_of
+from query.site.words import fixed, interval, on_scale, ordinal, p_equals, pair_of
 
 Row = dict[str, Any]
 _ORDER = {kind: place for place, kind in enumerate(KINDS)}

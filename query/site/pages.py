@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import version
 from itertools import product
@@ -15,6 +15,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoes
 from query.assets import structure_html
 from query.figures.drawing.glossary import explain_numbers
 from query.figures.drawing.labels import (
+    KINDS,
+    count_kinds,
     format_number,
     method_label,
     metric_label,
@@ -26,7 +28,7 @@ from query.site.answers import Answers
 from query.site.files import site_style
 from query.site.headlines import find_headline
 from query.site.results import METRICS, Pair, Results
-from query.site.words import KINDS, fixed, is_least, p_text
+from query.site.words import fixed, is_least, p_text
 
 TEMPLATES = Path(__file__).parent / "templates"
 Row = dict[str, Any]
@@ -74,7 +76,8 @@ def render_pages(
     environment.globals["heads"] = heads
     families = sorted({model["family"] for model in results.models.values()})
     overview = _overview(results, figures)
-    counts = {"families": families, "kind_counts": _count_kinds(results)}
+    kinds = (model["kind"] for model in results.models.values())
+    counts = {"families": families, "kind_counts": count_kinds(kinds, _ABOUT)}
     yield page("index.html", "index.html", overview=overview, **counts)
     yield page("submit.html", "submit.html")
     yield page("404.html", "404.html", style=site_style())
@@ -112,17 +115,6 @@ def _overview(results: Results, figures: dict[str, list[Row]]) -> Row:
     most = max(names, key=lambda name: len(results.rows("exposure", dataset=name)))
     drawn = (figure for figure in figures[most] if figure["versions"])
     return {"dataset": most, "figure": next(drawn, None)}
-
-
-def _count_kinds(results: Results) -> str:
-    """Return "9 trained models, 4 descriptors (…) and 1 control (…)"."""
-    counts = Counter(model["kind"] for model in results.models.values())
-    *first, last = (
-        f"{counts[kind]:,} {name}{'s' if counts[kind] > 1 else ''}{_ABOUT.get(kind, '')}"
-        for kind, name in KINDS.items()
-        if kind in counts
-    )
-    return f"{', '.join(first)} and {last}" if first else last
 
 
 def _nearest_elsewhere(results: Results, models: Sequence[Row]) -> list[Row]:

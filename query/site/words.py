@@ -2,14 +2,7 @@
 
 from __future__ import annotations
 
-from query.figures.drawing.labels import format_fixed
-
-KINDS = {
-    "model": "trained model",
-    "descriptor": "descriptor",
-    "twin": "untrained twin",
-    "control": "control",
-}
+from query.figures.drawing.labels import KINDS, format_fixed
 
 _LEAST_P = 1 / 101  # that the 100 random pairings of `alignment_matrix` can give
 

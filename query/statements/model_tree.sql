@@ -24,8 +24,10 @@ WITH RECURSIVE nodes AS MATERIALIZED (
 ), up AS ( -- y: the place of a leaf; of a branching, the mean of the leaves beyond it
     SELECT inner_node AS node, avg(place) AS y
     FROM (SELECT unnest(path) AS inner_node, place FROM leaves) GROUP BY inner_node
+), kinds AS (
+    SELECT DISTINCT model_id, kind FROM models_on(getvariable('dataset'))
 )
-SELECT n.node, n.parent, n.branch_length AS branch, x, y, n.model_id AS model, family, input,
+SELECT n.node, n.parent, n.branch_length AS branch, x, y, n.model_id AS model, family, kind, input,
        CASE WHEN n.model_id IS NULL THEN NULL
             WHEN training_sets IS NULL THEN 'not known'
             WHEN len(training_sets) = 0 THEN 'none'
@@ -35,4 +37,5 @@ SELECT n.node, n.parent, n.branch_length AS branch, x, y, n.model_id AS model, f
        training_sets, n.reason, newick
 FROM nodes n LEFT JOIN down USING (node) LEFT JOIN up USING (node)
 LEFT JOIN models m ON m.model_id = string_split(n.model_id, '#')[1]
+LEFT JOIN kinds t ON t.model_id = m.model_id
 ORDER BY n.node NULLS LAST, n.model_id;

@@ -12,7 +12,7 @@ import duckdb
 
 from query.figures.drawing.chart import fade_unless, finish, inline, layered, picked, tooltips
 from query.figures.drawing.kinds import Kinds, encode_kinds
-from query.figures.drawing.labels import LEFT_OUT, metric_label
+from query.figures.drawing.labels import LEFT_OUT, count_kinds, metric_label
 from query.figures.drawing.looks import OTHER_LOOK, Look, assign_looks, family_looks
 from query.figures.drawing.questions import NothingToDraw, Row, ask_for_tree
 
@@ -76,7 +76,8 @@ def model_tree(
     return finish(
         _draw(nodes, leaves, encode_kinds(color, looks)),
         answer,
-        f"Tree of {len(leaves)} models on {dataset}, by {metric_label(metric)}",
+        f"Tree of {count_kinds(row['kind'] for row in leaves)} on {dataset}, by "
+        f"{metric_label(metric)}",
         notes=[
             "√JSD: square root of the Jensen-Shannon divergence of two models' "
             f"{metric_label(metric)} profiles. A model's profile is its values with all models, "

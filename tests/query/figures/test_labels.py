@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from query.figures.drawing.labels import format_fixed, format_number
+from query.figures.drawing.labels import count_kinds, format_fixed, format_number
 
 
 @pytest.mark.parametrize(
@@ -34,3 +34,11 @@ def test_all_digits_are_shown(value: float | None, digits: int, text: str) -> No
 )
 def test_decimals_are_as_many_as_asked_for(value: float, sign: bool, text: str) -> None:
     assert format_fixed(value, 2, sign=sign) == text
+
+
+def test_models_are_counted_by_kind() -> None:
+    kinds = ["twin", "model", "model", "descriptor"]
+    assert count_kinds(kinds) == "2 trained models, 1 descriptor and 1 untrained twin"
+    assert count_kinds(kinds[:1], {"twin": " (drawn at random)"}) == (
+        "1 untrained twin (drawn at random)"
+    )

@@ -38,6 +38,8 @@ def test_leaves_lie_where_biopython_finds_them(chart: Any) -> None:
         "counts",
         "rings",
     }
+    many = f"Tree of {len(model_names(SMALL))} trained models and 2 descriptors on crystals"
+    assert chart.usermeta["title"].startswith(many)
     assert [row["x"] for row in marks] == pytest.approx(
         [drawn.distance(leaf) for leaf in leaves], abs=1e-5
     )
