@@ -3,7 +3,7 @@
 .SUFFIXES:
 .PHONY: help demo ingest query shell report site serve test bench install account list info weights pin datasets plan publish fetch \
     export import export-systems rebuild migrate du clean clean-cache env bundled-envs demo-envs paper images build push pull save wheels check-image doctor \
-    matrix nearest lock check status cancel test-cluster test-containers test-families test-gpu suite lint host-lock package
+    matrix nearest lock check status cancel test-browser test-cluster test-containers test-families test-gpu suite lint host-lock package
 
 PY := .venv/bin/python
 MATTERZOO := $(PY) -m matterzoo
@@ -150,7 +150,7 @@ test: demo-envs  ## everything that needs no GPU, network or container engine
 	@$(MAKE) --no-print-directory -j 2 lint suite
 
 suite: install  # the tests of `make test`: many wait for processes that they start, hence two more than cores
-	@$(PY) -m pytest -m "not gpu and not cluster and not container and not family and not environment" \
+	@$(PY) -m pytest -m "not gpu and not cluster and not container and not family and not environment and not browser" \
 	    -n $$(( $$(getconf _NPROCESSORS_ONLN) + 2 )) --dist loadfile --no-loadscope-reorder
 
 bench: demo-envs  ## speed and memory, as ratios in one run
@@ -312,6 +312,9 @@ bundled-envs: install  # the environments of the families with a model that need
 
 demo-envs: install  # the environments of the families that `make demo` embeds with
 	@$(MATTERZOO) env demo
+
+test-browser: install  ## the tests that open pages as a reader does: Chromium (or Chrome) and Firefox
+	@$(PY) -m pytest -m browser -n 2 --dist loadfile tests/query
 
 test-containers: install  ## the tests that need a container engine [MATTERZOO_BASE=]; those of images need `make wheels`
 	@$(PY) -m pytest -m container $$TESTS

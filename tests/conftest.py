@@ -45,8 +45,12 @@ SLOW_FILES = (
 )
 
 
+@pytest.hookimpl(tryfirst=True)  # before tests are chosen by their marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the slow files; within them, and among the others, the order stays."""
+    """Mark what `make test-browser` runs, and begin with the slow files, each in its order."""
+    for item in items:
+        if "browser" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.browser)
     items.sort(key=lambda item: _place(item.nodeid))
 
 

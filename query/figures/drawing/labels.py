@@ -32,11 +32,12 @@ def count_kinds(kinds: Iterable[str], about: Mapping[str, str] | None = None) ->
         For example "9 trained models, 4 descriptors and 1 control".
     """
     counts = Counter(kinds)
-    *first, last = (
+    found = [
         plural(counts[kind], name) + (about or {}).get(kind, "")
         for kind, name in KINDS.items()
         if kind in counts
-    )
+    ]
+    *first, last = found or ["no models"]
     return f"{', '.join(first)} and {last}" if first else last
 
 

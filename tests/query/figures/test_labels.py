@@ -42,3 +42,4 @@ def test_models_are_counted_by_kind() -> None:
     assert count_kinds(kinds[:1], {"twin": " (drawn at random)"}) == (
         "1 untrained twin (drawn at random)"
     )
+    assert count_kinds([]) == "no models"

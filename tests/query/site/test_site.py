@@ -284,6 +284,7 @@ def test_without_a_network_a_site_has_no_prompt(
     assert "the site gets no SQL prompt: no network: registry.invalid" in capsys.readouterr().err
 
 
+@pytest.mark.browser
 @pytest.mark.skipif(FIREFOX is None, reason="needs Firefox: apt-get install firefox-esr")
 def test_pages_work_in_firefox(
     folder: Path,
