@@ -11,6 +11,7 @@ from query.figures.drawing.labels import (
     format_counts,
     format_fixed,
     format_number,
+    format_p,
     format_range,
     metric_label,
     score_phrase,
@@ -190,8 +191,7 @@ def _correlation(row: Row) -> str:
         return f"{rho} ({row['n_models']} models, too few to conclude)"
     low, high = row["spearman_low"], row["spearman_high"]
     interval = "" if low is None else f", 95 % interval {format_range(low, high)}"
-    p = format_number(row["spearman_p"], 2)
-    return f"{rho} (p = {p}{interval}, {row['n_models']} models)"
+    return f"{rho} ({format_p(row['spearman_p'])}{interval}, {row['n_models']} models)"
 
 
 def _verdict(row: Row) -> str:
@@ -232,7 +232,7 @@ def _kinship(rows: Rows) -> Iterator[str]:
     by_relation = {row["relation"]: row for row in rows if row["mean"] is not None}
     found = []
     for relation, row in by_relation.items():
-        p = "" if row["p_value"] is None else f", p = {format_number(row['p_value'], 2)}"
+        p = "" if row["p_value"] is None else f", {format_p(row['p_value'], row['p_least'])}"
         words = _RELATIONS.get(relation, relation)
         n = plural(row["n_pairs"], "pair") + _in_common(row)
         found.append(f"{format_number(row['mean'])} for {words} ({n}{p})")

@@ -248,12 +248,13 @@ SECTIONS = (
     Section(
         "system_map",
         "What does one model see?",
-        "Each point is a system, placed by one model's vectors. Principal components preserve "
-        "distances as well as two axes can. UMAP preserves neighbors, while its distances, "
-        "densities and gaps mean little. Both leave out most of what the vectors hold. UMAP is "
-        "shown for the first model only, because each further map of 300 systems would take half "
-        "a second, and one of 3,000 several seconds; `matterzoo query system_map DATASET "
-        "model=MODEL method=umap` finds the others.",
+        "Each point is a system, placed by one model's vectors: systems that lie together are "
+        "alike to this model. Where those of one color stand apart from the others, the model "
+        "tells them apart; where colors mix, two axes may not show what it tells. Principal "
+        "components preserve distances as well as two axes can. UMAP preserves neighbors, while "
+        "its distances, densities and gaps mean little. UMAP is slow, so the page has it of the "
+        "first model only: `matterzoo query system_map DATASET model=MODEL method=umap` computes "
+        "it of another.",
         [Panel("system_map", figures.system_map, per_color)],
     ),
 )

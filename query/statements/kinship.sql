@@ -12,7 +12,7 @@ WITH found AS MATERIALIZED (
     SELECT relation, metric, unnest(pairs, max_depth := 2) FROM found
 )
 SELECT relation, model_a, model_b, family_a, family_b, common_sets, value, p.n,
-       p.reason AS undefined, mean, low, high, difference, p_value, n_pairs, n_models, metric, k,
+       p.reason AS undefined, mean, low, high, difference, p_value, p_least, n_pairs, n_models, metric, k,
        common_model, one_network, warning, f.reason
 FROM found f LEFT JOIN members p USING (relation, metric)
 ORDER BY list_position(

@@ -75,6 +75,19 @@ def format_fixed(value: float, decimals: int, *, sign: bool = False) -> str:
     return f"{rounded:{'+' if sign else ''}.{decimals}f}".replace("-", _MINUS)
 
 
+def format_p(value: float, least: float | None = None) -> str:
+    """Return a p-value as text.
+
+    Args:
+        value: The p-value.
+        least: The smallest that it could be, as permutations are so many; None if that is unknown.
+
+    Returns:
+        For example "p = 0.040", or "p ≤ 0.00010" of one that cannot be smaller.
+    """
+    return f"p {'=' if least is None or value > least else '≤'} {format_number(value, 2)}"
+
+
 def format_range(low: float, high: float) -> str:
     """Return the ends of an interval as text.
 

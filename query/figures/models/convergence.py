@@ -14,6 +14,7 @@ from query.figures.drawing.kinds import Kinds, encode_kinds
 from query.figures.drawing.labels import (
     format_fixed,
     format_number,
+    format_p,
     metric_label,
     sample_label,
     score_label,
@@ -201,9 +202,8 @@ def _describe(rows: Sequence[Row]) -> str:
     low, high = row["spearman_low"], row["spearman_high"]
     interval = "" if low is None else f" ({format_fixed(low, 2)} to {format_fixed(high, 2)})"
     few = ", too few to conclude" if row["n_models"] < _FEW else ""
-    p = format_number(row["spearman_p"], 2)
     rho = format_fixed(row["spearman"], 2)
-    return f"rank correlation {rho}{interval}\np = {p}, {words}{few}"
+    return f"rank correlation {rho}{interval}\n{format_p(row['spearman_p'])}, {words}{few}"
 
 
 def _notes(rows: Sequence[Row], groups: Sequence[tuple[str, str]]) -> list[str]:

@@ -15,7 +15,7 @@ from query.figures.drawing.labels import (
     direction_label,
     format_counts,
     format_fixed,
-    format_number,
+    format_p,
     metric_label,
     sample_label,
 )
@@ -230,7 +230,7 @@ def _describe(rows: Sequence[Row], baseline: str) -> str:
     if row["difference"] is not None:
         words.append(f"{_difference(row['difference'])} {baseline}")
         p = row["p_value"]
-        words.append("no p-value" if p is None else f"p = {format_number(p, 2)}")
+        words.append("no p-value" if p is None else format_p(p, row["p_least"]))
     return "\n".join(line for line in (", ".join(words[:2]), ", ".join(words[2:])) if line)
 
 

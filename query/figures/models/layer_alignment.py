@@ -7,7 +7,7 @@ import duckdb
 
 from query.figures.drawing.cells import Cells, draw_cells
 from query.figures.drawing.chart import finish, inline, layered
-from query.figures.drawing.labels import format_number, metric_label, sample_label
+from query.figures.drawing.labels import format_number, format_p, metric_label, sample_label
 from query.figures.drawing.looks import COLORS
 from query.figures.drawing.questions import NothingToDraw, Row
 from query.statements import ask
@@ -97,4 +97,4 @@ def _describe(best: Row) -> str:
     if best["p_value"] is None:
         return f"{value}."
     chance = f"The best pair by chance has {format_number(best['null_mean'])} on average"
-    return f"{value}. {chance}: p = {format_number(best['p_value'], 2)}."
+    return f"{value}. {chance}: {format_p(best['p_value'])}."

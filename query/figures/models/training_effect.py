@@ -29,6 +29,7 @@ _DISTRIBUTED = 3  # pairs of a relation, from which on their distribution is dra
 _MANY = 300  # pairs, from which on marks are small
 _MARKED = 8  # steps of a line, at most, that have the mark of its relation
 _MARK = 110  # px², the size of a mark of two parts, of few pairs
+_SMALL = 40  # of many
 _SIDE = 340  # px of a panel
 _TITLES = {
     "model_a": "model",
@@ -216,7 +217,7 @@ def _marks(drawn: Sequence[Row], x: Any, y: Any, kinds: Kinds) -> list[alt.Chart
     names = ("model_a", "model_b", "relation", "twins_low", "twins_high", "up")
     lines = alt.Chart(inline(spread, names)).mark_rule(clip=True)
     points = zoom(alt.Chart(inline(drawn, [*_TITLES, "across", "up"])))
-    size = _MARK if len(drawn) < _MANY else 20
+    size = _MARK if len(drawn) < _MANY else _SMALL
     return [
         lines.encode(x=alt.X("twins_low:Q"), x2=alt.X2(field="twins_high"), **seen),
         points.mark_point(filled=True, size=size, clip=True)

@@ -80,6 +80,7 @@ class _Relation:
     high: Annotated[float | None, "upper end of the 95 % interval of the mean"]
     difference: Annotated[float | None, "the mean less that of 'neither'"]
     p_value: Annotated[float | None, "how often permuted models differ as much, toward likeness"]
+    p_least: Annotated[float | None, "the smallest p_value that these permutations can give"]
     n_pairs: Annotated[int | None, "pairs of this relation"]
     median: Annotated[float | None, "median alignment of these pairs"]
     n_models: Annotated[int | None, "models that are compared, or left out"]

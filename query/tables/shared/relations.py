@@ -69,6 +69,7 @@ class Summary:
         high: Upper end.
         difference: The mean less that of the pairs they are compared with.
         p_value: How often permuted models differ as much, toward likeness.
+        p_least: The smallest p_value that these models and permutations can give.
         permuted: What changes places.
         common_model: The model that all these pairs have in common, if there are several.
         one_network: Pairs of models that have the same weights, as 'a and b'.
@@ -84,6 +85,7 @@ class Summary:
     high: float | None = None
     difference: float | None = None
     p_value: float | None = None
+    p_least: float | None = None
     permuted: str | None = None
     common_model: str | None = None
     one_network: list[str] | None = None
@@ -227,7 +229,7 @@ class RelatedModels:
             found = _warn(
                 found, f"with these {len(self._families)} models p cannot be below {least:.2g}"
             )
-        return replace(found, p_value=p)
+        return replace(found, p_value=p, p_least=least)
 
     def _reference(self, kind: int) -> int | None:
         """Return the relation that a relation is compared with.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from query.figures.drawing.labels import count_kinds, format_fixed, format_number
+from query.figures.drawing.labels import count_kinds, format_fixed, format_number, format_p
 
 
 @pytest.mark.parametrize(
@@ -43,3 +43,13 @@ def test_models_are_counted_by_kind() -> None:
         "1 untrained twin (drawn at random)"
     )
     assert count_kinds([]) == "no models"
+
+
+@pytest.mark.parametrize(
+    ("value", "least", "text"),
+    [(0.04, None, "p = 0.040"), (0.04, 0.01, "p = 0.040"), (0.0001, 0.0001, "p ≤ 0.00010")],
+)
+def test_a_p_that_cannot_be_smaller_is_a_bound(
+    value: float, least: float | None, text: str
+) -> None:
+    assert format_p(value, least) == text

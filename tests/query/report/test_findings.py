@@ -345,6 +345,8 @@ def test_means_of_relations_say_of_how_many_systems() -> None:
     confounded = {**rows[1], "common_model": "a"}
     (sentence,) = sentences(drawn("kinship", [confounded]))["crystals"]
     assert "0.420 for neither in common (2 pairs, all of a with another model). Pairs" in sentence
+    floor = {**rows[1], "p_value": 0.0001, "p_least": 0.0001}
+    assert "(2 pairs, p ≤ 0.00010)" in sentences(drawn("kinship", [floor]))["crystals"][0]
     twice = {**rows[1], "one_network": ["a and b"]}
     (sentence,) = sentences(drawn("kinship", [twice]))["crystals"]
     assert "in common (2 pairs, where one network counts as two: a and b). Pairs" in sentence
