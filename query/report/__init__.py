@@ -18,7 +18,7 @@ from pathlib import Path
 
 import duckdb
 
-from query.figures.drawing.labels import count_kinds
+from query.figures.drawing.labels import count_kinds, note_networks
 from query.processes.helpers import Helpers
 from query.reading.selection import find_dataset
 from query.report.drawing import draw_sections
@@ -129,7 +129,7 @@ def _facts(connection: duckdb.DuckDBPyConnection, tables: Sequence[Table]) -> st
     """Return the line below the title: how many systems and models, which store, when."""
     datasets, models = tables[0].answer.rows, tables[1].answer.rows
     systems = " · ".join(f"{row['dataset']}: {row['n_systems']:,} systems" for row in datasets)
-    shown = count_kinds(row["kind"] for row in models)
+    shown = count_kinds((row["kind"] for row in models), note_networks(models))
     path = connection.execute(
         "SELECT path FROM duckdb_databases() WHERE database_name = current_database()"
     ).fetchall()

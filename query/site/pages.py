@@ -20,6 +20,7 @@ from query.figures.drawing.labels import (
     format_number,
     method_label,
     metric_label,
+    note_networks,
     score_label,
 )
 from query.report.page import GENERATOR
@@ -76,8 +77,9 @@ def render_pages(
     environment.globals["heads"] = heads
     families = sorted({model["family"] for model in results.models.values()})
     overview = _overview(results, figures)
-    kinds = (model["kind"] for model in results.models.values())
-    counts = {"families": families, "kind_counts": count_kinds(kinds, _ABOUT)}
+    models = results.models.values()
+    kinds = count_kinds((model["kind"] for model in models), _ABOUT | note_networks(models))
+    counts = {"families": families, "kind_counts": kinds}
     yield page("index.html", "index.html", overview=overview, **counts)
     yield page("submit.html", "submit.html")
     yield page("404.html", "404.html", style=site_style())

@@ -41,6 +41,21 @@ def count_kinds(kinds: Iterable[str], about: Mapping[str, str] | None = None) ->
     return f"{', '.join(first)} and {last}" if first else last
 
 
+def note_networks(rows: Iterable[Mapping[str, Any]]) -> dict[str, str]:
+    """Return how many networks trained models are, if some have the same weights.
+
+    Args:
+        rows: Models with kind and same_weights, as of the statement `provenance_models`.
+
+    Returns:
+        What `count_kinds` says behind the number of trained models, for example " (8 networks)".
+    """
+    trained = [row for row in rows if row["kind"] == "model"]
+    networks = {frozenset([row["model_id"], *row["same_weights"]]) for row in trained}
+    few = len(networks) < len(trained)
+    return {"model": f" ({plural(len(networks), 'network')})"} if few else {}
+
+
 def format_number(value: float | None, digits: int = 3) -> str:
     """Return a value as text, with all its significant digits, also if they are zeros.
 

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from query.figures.drawing.labels import count_kinds, format_fixed, format_number, format_p
+from query.figures.drawing.labels import (
+    count_kinds,
+    format_fixed,
+    format_number,
+    format_p,
+    note_networks,
+)
 
 
 @pytest.mark.parametrize(
@@ -43,6 +49,16 @@ def test_models_are_counted_by_kind() -> None:
         "1 untrained twin (drawn at random)"
     )
     assert count_kinds([]) == "no models"
+
+
+def test_models_of_the_same_weights_are_one_network() -> None:
+    same = {"a": ["b"], "b": ["a"], "c": []}
+    rows = [{"model_id": name, "kind": "model", "same_weights": of} for name, of in same.items()]
+    twins = [row | {"kind": "twin"} for row in rows]
+    assert count_kinds([row["kind"] for row in rows + twins], note_networks(rows + twins)) == (
+        "3 trained models (2 networks) and 3 untrained twins"
+    )
+    assert note_networks(rows[2:]) == {}
 
 
 @pytest.mark.parametrize(

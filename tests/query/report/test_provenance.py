@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -41,6 +42,21 @@ def test_each_model_once_with_its_kind_and_where_it_was_seen(
     assert rows["alpha-1"]["training_sets"] == ["OC20", "OC22"]
     assert rows["alpha-1"]["exposure"] == "crystals unknown-dataset, molecules unknown-dataset"
     assert {row["exposure"] for row in rows.values() if row["training_sets"] == []} == {None}
+
+
+def test_models_of_the_same_weights_name_each_other(store_path: Path, tmp_path: Path) -> None:
+    copy = tmp_path / store_path.name
+    shutil.copy(store_path, copy)
+    shutil.copytree(store_path.with_suffix(".data"), copy.with_suffix(".data"))
+    card = '{"weights": {"files": [{"sha256": "a"}, {"sha256": "b"}]}}'
+    with duckdb.connect(copy) as connection:
+        connection.execute(
+            "UPDATE models SET card = ? WHERE model_id IN ('alpha-0', 'beta-1')", [card]
+        )
+    with query.connect(copy) as connection:
+        rows = ask(connection, "provenance_models", datasets="crystals,molecules").rows
+    same = {row["model_id"]: row["same_weights"] for row in rows if row["same_weights"]}
+    assert same == {"alpha-0": ["beta-1"], "beta-1": ["alpha-0"]}
 
 
 def test_runs_that_gave_vectors_or_failed(con: duckdb.DuckDBPyConnection) -> None:
