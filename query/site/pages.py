@@ -77,8 +77,8 @@ def render_pages(
     environment.globals["heads"] = heads
     families = sorted({model["family"] for model in results.models.values()})
     overview = _overview(results, figures)
-    models = results.models.values()
-    kinds = count_kinds((model["kind"] for model in models), _ABOUT | note_networks(models))
+    every = results.models.values()
+    kinds = count_kinds((model["kind"] for model in every), _ABOUT | note_networks(every))
     counts = {"families": families, "kind_counts": kinds}
     yield page("index.html", "index.html", overview=overview, **counts)
     yield page("submit.html", "submit.html")
