@@ -221,6 +221,7 @@ def _environment(results: Results, title: str) -> Environment:
     environment.filters["metric"] = metric_label
     environment.filters["slug"] = addresses.slug
     environment.filters["fixed"] = fixed
+    environment.filters["count"] = lambda value: "" if value is None else f"{value:,}"
     environment.filters["p"] = p_text
     environment.filters["method"] = method_label
     environment.tests["least"] = is_least
