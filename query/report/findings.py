@@ -165,6 +165,7 @@ def _alignment_matrix(rows: Rows) -> Iterator[str]:
                 f"{metric_label(best['metric'])} {value}, calibrated {calibrated}, "
                 f"n = {best['n']:,}{care}."
             )
+            care = ""
 
 
 def _convergence(rows: Rows) -> Iterator[str]:

@@ -56,7 +56,7 @@ def _by_median(best: Row, rows: Sequence[Row]) -> str:
     if medians[least] == medians[best["model_id"]]:
         return ""
     values = [format_number(medians[model]) for model in (least, best["model_id"])]
-    return f" By the median over systems it is {least}: {values[0]} against {values[1]} eV/atom."
+    return f" By the median over systems, it would be {least}: {values[0]} against {values[1]} eV/atom."
 
 
 def probe_findings(rows: Sequence[Row]) -> Iterator[str]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from query.figures.drawing.labels import KINDS, metric_label
-from query.site.results import METRICS, Results
+from query.site.results import METRICS, Results, unlikeness
 from query.site.words import fixed, interval, on_scale, ordinal, p_equals, pair_of
 
 Row = dict[str, Any]
@@ -43,10 +43,10 @@ class Answers:
             results: What the site shows.
         """
         self._models = results.models
-        self._values: dict[_Class, list[float]] = defaultdict(list)
+        self._values: dict[_Class, list[tuple[bool, float, float]]] = defaultdict(list)
         for row in results.alignments.values():
             if row["model_a"] != row["model_b"] and row["value"] is not None:
-                insort(self._values[self._class(row)], -row["value"])
+                insort(self._values[self._class(row)], unlikeness(row))
 
     def on_each_dataset(
         self, rows: list[Row], of_twins: Mapping[tuple[str, str], list[Row]] | None = None
@@ -98,7 +98,7 @@ class Answers:
         values = self._values[of_class]
         if "control" in kinds or len(values) < 2:
             return ""
-        place = 1 + bisect_left(values, -row["value"])
+        place = 1 + bisect_left(values, unlikeness(row))
         most = "most alike" if place == 1 else f"{ordinal(place)} most alike"
         if short:
             return f", the {most}"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from query.figures.drawing.labels import metric_label
-from query.site.results import METRICS, Results
+from query.site.results import METRICS, Results, unlikeness
 from query.site.words import fixed, interval, on_scale
 from zoo.terminal import first_of, plural
 
@@ -69,7 +69,7 @@ def _across_families(results: Results, dataset: str, metric: str) -> list[Row]:
         if (on, by) == (dataset, metric) and row["value"] is not None
         if results.models[a]["family"] != results.models[b]["family"]
     ]
-    return sorted(found, key=lambda row: (-row["value"], row["model_a"], row["model_b"]))
+    return sorted(found, key=lambda row: (unlikeness(row), row["model_a"], row["model_b"]))
 
 
 def _by_other_metric(

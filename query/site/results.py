@@ -42,6 +42,18 @@ FROM runs WHERE list_contains($datasets, dataset) AND status = 'ok' GROUP BY ALL
 """
 
 
+def unlikeness(row: Row) -> tuple[bool, float, float]:
+    """Return what alignments of one metric are ordered by: the most alike first, undefined last.
+
+    It is what is above chance, as values of pairs that share other numbers of systems cannot be
+    compared; of equal ones, the value.
+
+    Args:
+        row: A row of `alignment_matrix`.
+    """
+    return row["value"] is None, -(row["calibrated"] or 0.0), -(row["value"] or 0.0)
+
+
 @dataclass(frozen=True)
 class Results:
     """All that is shown.
@@ -86,12 +98,8 @@ class Results:
             By metric, the row of `alignment_matrix`; and `other`, the other model's id. The first
             of METRICS says who is most alike.
         """
-
-        def place(row: Row) -> tuple[bool, float]:
-            value = row[METRICS[0]]["value"]
-            return value is None, -(value or 0.0)
-
-        return sorted(self._others.get((dataset, model), {}).values(), key=place)
+        rows = self._others.get((dataset, model), {}).values()
+        return sorted(rows, key=lambda row: unlikeness(row[METRICS[0]]))
 
     @cached_property
     def _others(self) -> dict[tuple[str, str], dict[str, Row]]:

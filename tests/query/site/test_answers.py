@@ -30,9 +30,11 @@ def place_in_sql(connection: duckdb.DuckDBPyConnection, row: dict[str, Any]) -> 
         "SELECT 1 + count(*) FROM alignment_matrix('crystals', metric := $metric) AS m "
         "SEMI JOIN trained AS a ON a.model_id = model_a "
         "SEMI JOIN trained AS b ON b.model_id = model_b "
-        "WHERE model_a < model_b AND value > $value + 1e-9"
+        "WHERE model_a < model_b AND calibrated > $calibrated + 1e-9"
     )
-    found = connection.execute(sql, {name: row[name] for name in ("metric", "value")}).fetchone()
+    found = connection.execute(
+        sql, {name: row[name] for name in ("metric", "calibrated")}
+    ).fetchone()
     assert found is not None
     return int(found[0])
 

@@ -14,8 +14,8 @@ PAIRS = [(f"alpha-{i}", f"beta-{j}") for i in range(3) for j in range(3)]
 TWIN = "alpha-0@untrained"
 
 
-def value(results: Results, pair: tuple[str, str]) -> float:
-    return float(results.alignments["crystals", "cknna", pair]["value"])
+def value(results: Results, pair: tuple[str, str], column: str = "value") -> float:
+    return float(results.alignments["crystals", "cknna", pair][column])
 
 
 def changed(results: Results, pair: tuple[str, str], **values: Any) -> Results:
@@ -32,7 +32,7 @@ def headline(results: Results) -> Headline:
 
 def test_the_most_alike_are_of_two_families(results: Results) -> None:
     found = headline(results)
-    best = max(PAIRS, key=lambda pair: value(results, pair))
+    best = max(PAIRS, key=lambda pair: value(results, pair, "calibrated"))
     row = results.alignments["crystals", "cknna", best]
     assert found.pair == best
     assert found.sentences[0] == (
@@ -43,6 +43,17 @@ def test_the_most_alike_are_of_two_families(results: Results) -> None:
     )
     assert not any("p = " in sentence or "p ≤ " in sentence for sentence in found.sentences)
     assert find_headline(results, "elsewhere") is None
+
+
+def test_a_value_that_chance_explains_is_not_the_most_alike(results: Results) -> None:
+    """Of fewer systems, chance gives more."""
+    best, second, *_ = sorted(PAIRS, key=lambda pair: -value(results, pair, "calibrated"))
+    few = changed(results, second, n=30, value=1.1 * value(results, best), null_mean=0.5)
+    assert headline(few).pair == best
+    names = [row["other"] for row in few.neighbors(best[0], "crystals")]
+    above = [few.alignments["crystals", "cknna", tuple(sorted((best[0], x)))] for x in names]
+    known = [row["calibrated"] for row in above if row["value"] is not None]
+    assert known == sorted(known, reverse=True)
 
 
 def test_pairs_within_the_interval_are_named(results: Results) -> None:
