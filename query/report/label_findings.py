@@ -55,8 +55,8 @@ def _by_median(best: Row, rows: Sequence[Row]) -> str:
     least = min(medians, key=lambda model: medians[model])
     if medians[least] == medians[best["model_id"]]:
         return ""
-    values = [format_number(medians[model]) for model in (least, best["model_id"])]
-    return f" By the median over systems, it would be {least}: {values[0]} against {values[1]} eV/atom."
+    low, high = (format_number(medians[model]) for model in (least, best["model_id"]))
+    return f" By the median over systems, it would be {least}: {low} against {high} eV/atom."
 
 
 def probe_findings(rows: Sequence[Row]) -> Iterator[str]:
