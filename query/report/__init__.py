@@ -18,7 +18,7 @@ from pathlib import Path
 
 import duckdb
 
-from query.figures.drawing.labels import count_kinds, note_networks
+from query.figures.drawing.model_kinds import count_kinds, note_networks
 from query.processes.helpers import Helpers
 from query.reading.selection import find_dataset
 from query.report.drawing import draw_sections

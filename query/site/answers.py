@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from query.figures.drawing.labels import KINDS, metric_label
+from query.figures.drawing.labels import metric_label
+from query.figures.drawing.model_kinds import KINDS
 from query.site.results import METRICS, Results, unlikeness
 from query.site.words import fixed, interval, on_scale, ordinal, p_equals, pair_of
 

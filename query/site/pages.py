@@ -15,14 +15,12 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoes
 from query.assets import structure_html
 from query.figures.drawing.glossary import explain_numbers
 from query.figures.drawing.labels import (
-    KINDS,
-    count_kinds,
     format_number,
     method_label,
     metric_label,
-    note_networks,
     score_label,
 )
+from query.figures.drawing.model_kinds import KINDS, count_kinds, note_networks
 from query.report.page import GENERATOR
 from query.site import addresses
 from query.site.answers import Answers

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from query.figures.drawing.labels import KINDS, format_fixed
+from query.figures.drawing.labels import format_fixed
+from query.figures.drawing.model_kinds import KINDS
 
 _LEAST_P = 1 / 101  # that the 100 random pairings of `alignment_matrix` can give
 

@@ -12,8 +12,8 @@ WITH found AS MATERIALIZED (
     SELECT relation, metric, unnest(pairs, max_depth := 2) FROM found
 )
 SELECT relation, model_a, model_b, family_a, family_b, common_sets, value, p.n,
-       p.reason AS undefined, mean, low, high, difference, p_value, p_least, n_pairs, n_models, metric, k,
-       common_model, one_network, warning, f.reason
+       p.reason AS undefined, mean, low, high, difference, p_value, p_least, n_pairs,
+       n_models, metric, k, common_model, one_network, warning, f.reason
 FROM found f LEFT JOIN members p USING (relation, metric)
 ORDER BY list_position(
     ['same-family', 'same-training-data', 'neither', 'unknown-training-data', 'left-out'], relation

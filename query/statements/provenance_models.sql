@@ -21,7 +21,8 @@ SELECT model_id, kind, family, input, systems, dimension, parameters, training_s
        card_hash, card->>'$.provenance.doi' AS doi,
        list_filter( -- other models of the same network
            list(model_id ORDER BY model_id) OVER (
-               PARTITION BY kind, coalesce(nullif(card->>'$.weights.files[*].sha256', []), [model_id])
+               PARTITION BY kind,
+                            coalesce(nullif(card->>'$.weights.files[*].sha256', []), [model_id])
            ), lambda other: other <> model_id
        ) AS same_weights
 FROM seen JOIN models USING (model_id) LEFT JOIN exposed USING (model_id)

@@ -12,8 +12,9 @@ import duckdb
 
 from query.figures.drawing.chart import fade_unless, finish, inline, layered, picked, tooltips
 from query.figures.drawing.kinds import Kinds, encode_kinds
-from query.figures.drawing.labels import LEFT_OUT, count_kinds, metric_label
+from query.figures.drawing.labels import LEFT_OUT, metric_label
 from query.figures.drawing.looks import OTHER_LOOK, Look, assign_looks, family_looks
+from query.figures.drawing.model_kinds import count_kinds
 from query.figures.drawing.questions import NothingToDraw, Row, ask_for_tree
 
 _LINE = 17  # px per model

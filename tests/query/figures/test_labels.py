@@ -4,13 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from query.figures.drawing.labels import (
-    count_kinds,
-    format_fixed,
-    format_number,
-    format_p,
-    note_networks,
-)
+from query.figures.drawing.labels import format_fixed, format_number, format_p
 
 
 @pytest.mark.parametrize(
@@ -40,25 +34,6 @@ def test_all_digits_are_shown(value: float | None, digits: int, text: str) -> No
 )
 def test_decimals_are_as_many_as_asked_for(value: float, sign: bool, text: str) -> None:
     assert format_fixed(value, 2, sign=sign) == text
-
-
-def test_models_are_counted_by_kind() -> None:
-    kinds = ["twin", "model", "model", "descriptor"]
-    assert count_kinds(kinds) == "2 trained models, 1 descriptor and 1 untrained twin"
-    assert count_kinds(kinds[:1], {"twin": " (drawn at random)"}) == (
-        "1 untrained twin (drawn at random)"
-    )
-    assert count_kinds([]) == "no models"
-
-
-def test_models_of_the_same_weights_are_one_network() -> None:
-    same = {"a": ["b"], "b": ["a"], "c": []}
-    rows = [{"model_id": name, "kind": "model", "same_weights": of} for name, of in same.items()]
-    twins = [row | {"kind": "twin"} for row in rows]
-    assert count_kinds([row["kind"] for row in rows + twins], note_networks(rows + twins)) == (
-        "3 trained models (2 networks) and 3 untrained twins"
-    )
-    assert note_networks(rows[2:]) == {}
 
 
 @pytest.mark.parametrize(
